@@ -1,0 +1,63 @@
+//! The contract of Provost: every message and service, generated from `proto/provost/<noun>/v1`.
+
+#![allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "generated code answers to prost and tonic, not to our lints"
+)]
+#![deny(missing_docs)]
+
+/// One package a noun: `provost.<noun>.v1` is `proto::<noun>::v1`.
+macro_rules! packages {
+    ($($(#[doc = $doc:literal])+ $noun:ident => $package:literal;)*) => {$(
+        $(#[doc = $doc])+
+        pub mod $noun {
+            /// Version 1.
+            pub mod v1 {
+                #![allow(missing_docs, reason = "tonic documents the client and server modules itself, not every item in them")]
+                tonic::include_proto!($package);
+            }
+        }
+    )*};
+}
+
+packages! {
+    /// The record of every act.
+    audit => "provost.audit.v1";
+    /// Marketplaces, plugins, apps and skills.
+    catalog => "provost.catalog.v1";
+    /// The answer to "may this principal use this plugin now".
+    decision => "provost.decision.v1";
+    /// Admin right-sets held in a scope.
+    duty => "provost.duty.v1";
+    /// Rules: role x plugin -> effect.
+    entitlement => "provost.entitlement.v1";
+    /// Machine-readable reasons.
+    errors => "provost.errors.v1";
+    /// Directory groups.
+    group => "provost.group.v1";
+    /// Consulting firms that run rollouts.
+    partner => "provost.partner.v1";
+    /// Users, services and agents.
+    principal => "provost.principal.v1";
+    /// Job roles.
+    role => "provost.role.v1";
+    /// Client organisations and their lifecycle.
+    tenant => "provost.tenant.v1";
+    /// API tokens.
+    token => "provost.token.v1";
+    /// Departments and cost centres.
+    unit => "provost.unit.v1";
+    /// What was used.
+    usage => "provost.usage.v1";
+}
+
+mod request;
+pub use request::RpcRequest;
+
+/// The compiled `FileDescriptorSet` of the contract: for reflection, for JSON and for the coverage tests.
+pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/provost.bin"));
+
+/// The `domain` of every `google.rpc.ErrorInfo` that Provost sends.
+pub const ERROR_DOMAIN: &str = "provost.dev";

@@ -1,0 +1,476 @@
+//! API tokens: form, checksum, and from a secret to the caller behind it.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use quick_cache::sync::Cache;
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::{
+    authz::{Class, Duty, DutySet},
+    clock::Time,
+    config::Config,
+    db::{Db, Executor},
+    error::{Credential, Error, Result},
+    execute, hash,
+    ids::{PrincipalId, Slug, TokenId},
+    on,
+    scope::{PartnerRef, Scope, ScopeKind, TenantRef},
+};
+
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const RANDOM_CHARS: usize = 30;
+const CHECK_CHARS: usize = 6;
+/// `last_used_time` is written at most once in this time.
+const LAST_USED_EVERY: std::time::Duration = std::time::Duration::from_mins(1);
+
+/// What a token is for; the third part of its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenKind {
+    /// A person's own.
+    Personal,
+    /// A service's.
+    Service,
+    /// Telemetry only.
+    Ingest,
+    /// Creates the first administrator.
+    Bootstrap,
+}
+
+impl TokenKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Personal, Self::Service, Self::Ingest, Self::Bootstrap];
+
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Personal => "personal",
+            Self::Service => "service",
+            Self::Ingest => "ingest",
+            Self::Bootstrap => "bootstrap",
+        }
+    }
+
+    /// From its stored form.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.as_str() == text)
+    }
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Personal => "pat",
+            Self::Service => "svc",
+            Self::Ingest => "ingest",
+            Self::Bootstrap => "boot",
+        }
+    }
+}
+
+/// A new secret and what is kept of it.
+pub struct Secret {
+    /// `pv_<kind>_<30 base62>_<6 base62 CRC-32>`; shown once.
+    pub text: String,
+    /// SHA-256 of the text; all that is stored.
+    pub digest: [u8; 32],
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+impl Secret {
+    /// Makes one from the system's randomness: 30 base62 characters are 178 bits.
+    pub fn generate(kind: TokenKind) -> Result<Self> {
+        let mut random = String::with_capacity(RANDOM_CHARS);
+        while random.len() < RANDOM_CHARS {
+            let mut bytes = [0_u8; 64];
+            getrandom::fill(&mut bytes).map_err(Error::internal)?;
+            // 248 is the largest multiple of 62 in a byte: taking more would favour the first letters
+            let fair = bytes.iter().filter(|b| **b < 248).map(|b| char::from(digit(u32::from(*b))));
+            random.extend(fair.take(RANDOM_CHARS - random.len()));
+        }
+        let body = format!("pv_{}_{random}", kind.prefix());
+        let text = format!("{body}_{}", checksum(&body));
+        Ok(Self { digest: hash::sha256(text.as_bytes()), text })
+    }
+}
+
+fn digit(n: u32) -> u8 {
+    BASE62.get((n % 62) as usize).copied().unwrap_or(b'0')
+}
+
+fn checksum(body: &str) -> String {
+    let mut crc = crc32fast::hash(body.as_bytes());
+    let mut chars = [0_u8; CHECK_CHARS];
+    for c in chars.iter_mut().rev() {
+        *c = digit(crc);
+        crc /= 62;
+    }
+    chars.iter().map(|c| char::from(*c)).collect()
+}
+
+/// Checks a secret's form and checksum without asking anybody; returns its digest.
+pub fn digest_of(text: &str) -> Result<[u8; 32]> {
+    let malformed = Error::Unauthenticated(Credential::Malformed);
+    let mut parts = text.split('_');
+    let (Some("pv"), Some(kind), Some(random), Some(check), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(malformed);
+    };
+    let known = TokenKind::ALL.iter().any(|k| k.prefix() == kind);
+    let body = text.get(..text.len() - check.len() - 1).unwrap_or_default();
+    if known && random.len() == RANDOM_CHARS && checksum(body) == check {
+        Ok(hash::sha256(text.as_bytes()))
+    } else {
+        Err(malformed)
+    }
+}
+
+/// What a token may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenScope {
+    /// Everything its principal may.
+    All,
+    /// Reading.
+    Read,
+    /// Decisions.
+    Decide,
+    /// Telemetry.
+    Ingest,
+}
+
+impl TokenScope {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::All, Self::Read, Self::Decide, Self::Ingest];
+
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Read => "read",
+            Self::Decide => "decide",
+            Self::Ingest => "ingest",
+        }
+    }
+
+    /// From the stored list, words separated by spaces.
+    pub fn parse_list(text: &str) -> Vec<Self> {
+        text.split(' ').filter_map(|w| Self::ALL.into_iter().find(|s| s.as_str() == w)).collect()
+    }
+
+    fn covers(self, class: Class) -> bool {
+        match self {
+            Self::All => class != Class::Ingest,
+            Self::Read => class == Class::Read,
+            Self::Decide => class == Class::Decide,
+            Self::Ingest => class == Class::Ingest,
+        }
+    }
+}
+
+/// Who acted, as the audit record names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// `user`, `service`, `agent`, `token` (a token without a principal) or `system`.
+    pub kind: &'static str,
+    /// Identity of the principal or token.
+    pub id: Uuid,
+    /// Resource name.
+    pub name: String,
+    /// Identity of the scope that it comes from.
+    pub home: Uuid,
+}
+
+/// A principal, as far as authentication knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerPrincipal {
+    /// Identity.
+    pub id: PrincipalId,
+    /// Last segment of the name.
+    pub slug: Slug,
+    /// `user`, `service` or `agent`.
+    pub kind: String,
+}
+
+/// Who calls.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The token used; nil for the system itself.
+    pub token: TokenId,
+    /// Its kind.
+    pub kind: TokenKind,
+    /// Its scopes.
+    pub scopes: Vec<TokenScope>,
+    /// When it ends.
+    pub expire_time: Time,
+    /// Where its principal lives.
+    pub home: Scope,
+    /// Its principal; none for a bootstrap token and for a tenant's ingest token.
+    pub principal: Option<CallerPrincipal>,
+    /// The principal's duties, all in `home`.
+    pub duties: DutySet,
+    system: bool,
+}
+
+impl Caller {
+    /// The process itself: at first start and in scheduled work. Cannot be reached with any credential.
+    pub(crate) fn system() -> Self {
+        Self {
+            token: TokenId(Uuid::nil()),
+            kind: TokenKind::Service,
+            scopes: vec![TokenScope::All],
+            expire_time: Time::from_micros(i64::MAX),
+            home: Scope::Platform,
+            principal: None,
+            duties: DutySet::default().with(Duty::PlatformAdmin),
+            system: true,
+        }
+    }
+
+    /// As the audit record names it.
+    pub fn actor(&self) -> Actor {
+        let home = self.home.id();
+        match &self.principal {
+            Some(p) => {
+                let kind = match p.kind.as_str() {
+                    "service" => "service",
+                    "agent" => "agent",
+                    _ => "user",
+                };
+                Actor { kind, id: p.id.0, name: self.home.child("principals", &p.slug), home }
+            }
+            None if self.system => Actor { kind: "system", id: Uuid::nil(), name: "system".to_owned(), home },
+            None => {
+                Actor { kind: "token", id: self.token.0, name: self.home.child("tokens", self.token), home }
+            }
+        }
+    }
+
+    /// The duties that count in `scope`: platform duties everywhere, a partner's in the partner and in its clients, a
+    /// tenant's in the tenant.
+    pub fn duties_in(&self, scope: &Scope) -> DutySet {
+        let counts = match (&self.home, scope) {
+            (Scope::Platform, _) => true,
+            (Scope::Partner(home), Scope::Partner(there)) => home.id == there.id,
+            (Scope::Partner(home), Scope::Tenant(there)) => home.id == there.partner.id,
+            (Scope::Tenant(home), Scope::Tenant(there)) => home.id == there.id,
+            _ => false,
+        };
+        if counts { self.duties } else { DutySet::default() }
+    }
+
+    /// Whether the caller may know that `scope` exists.
+    pub fn sees(&self, scope: &Scope) -> bool {
+        match scope {
+            Scope::Platform => true,
+            other => other.id() == self.home.id() || !self.duties_in(other).is_empty(),
+        }
+    }
+
+    /// Whether the token's scopes cover a class of actions.
+    pub fn covers(&self, class: Class) -> bool {
+        self.scopes.iter().any(|s| s.covers(class))
+    }
+}
+
+/// Checks tokens, remembering good ones for a moment.
+pub struct Authenticator {
+    known: Cache<[u8; 32], (Instant, u64, Arc<Caller>)>,
+    /// Advanced by every commit in this process that touches credentials, principals or duties.
+    epoch: AtomicU64,
+    trust: std::time::Duration,
+}
+
+/// Tokens remembered.
+const KNOWN: usize = 100_000;
+/// Changes to these end what is remembered.
+const TOUCHING: [&str; 5] = ["token", "duty", "principal", "partner", "tenant"];
+
+impl Authenticator {
+    /// With the trust that the configuration gives.
+    pub fn new(config: &Config) -> Self {
+        Self { known: Cache::new(KNOWN), epoch: AtomicU64::new(0), trust: config.token_cache() }
+    }
+
+    /// Forgets everything if `noun` is something a caller is made of.
+    pub(crate) fn touched(&self, noun: &str) {
+        if noun.split('/').next().is_some_and(|n| TOUCHING.contains(&n)) {
+            self.epoch.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// The caller behind an `authorization` header.
+    pub async fn caller(&self, db: &Db, header: Option<&str>, now: Time) -> Result<Arc<Caller>> {
+        let header = header.ok_or(Error::Unauthenticated(Credential::Missing))?;
+        let secret = header
+            .split_once(' ')
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, secret)| secret.trim())
+            .ok_or(Error::Unauthenticated(Credential::Malformed))?;
+        let digest = digest_of(secret)?;
+        let epoch = self.epoch.load(Ordering::SeqCst);
+        if let Some((since, seen, caller)) = self.known.get(&digest)
+            && seen == epoch
+            && since.elapsed() < self.trust
+        {
+            return unexpired(caller, now);
+        }
+        let (caller, last_used) = load(&mut db.reader().await?, &digest).await?;
+        let caller = unexpired(Arc::new(caller), now)?;
+        self.known.insert(digest, (Instant::now(), epoch, Arc::clone(&caller)));
+        if last_used.is_none_or(|t| t.plus(LAST_USED_EVERY) < now) {
+            note_use(db, &caller, now);
+        }
+        Ok(caller)
+    }
+}
+
+fn unexpired(caller: Arc<Caller>, now: Time) -> Result<Arc<Caller>> {
+    if now < caller.expire_time { Ok(caller) } else { Err(Error::Unauthenticated(Credential::Expired)) }
+}
+
+/// Writes `last_used_time` beside the request. It is a sample, not state: losing one loses nothing.
+fn note_use(db: &Db, caller: &Caller, now: Time) {
+    let (db, scope, token) = (db.clone(), caller.home.id(), caller.token);
+    tokio::spawn(async move {
+        let outcome = async {
+            let mut tx = db.begin().await?;
+            let query = "UPDATE api_token SET last_used_time = $1 WHERE scope_id = $2 AND id = $3";
+            execute!(&mut tx, sqlx::query(query).bind(now).bind(scope).bind(token))?;
+            tx.finish().await
+        };
+        if let Err(error) = outcome.await {
+            tracing::debug!(%error, "last use of a token not noted");
+        }
+    });
+}
+
+#[derive(FromRow)]
+struct TokenRow {
+    token_id: TokenId,
+    scope_kind: String,
+    scope_id: Uuid,
+    kind: String,
+    scopes: String,
+    expire_time: Time,
+    revoke_time: Option<Time>,
+    last_used_time: Option<Time>,
+    wants_principal: Option<PrincipalId>,
+    principal_id: Option<PrincipalId>,
+    principal_slug: Option<Slug>,
+    principal_kind: Option<String>,
+}
+
+async fn load(db: &mut impl Executor, digest: &[u8; 32]) -> Result<(Caller, Option<Time>)> {
+    let unknown = Error::Unauthenticated(Credential::Unknown);
+    let row: Option<TokenRow> = on!(db, |c| sqlx::query_as(
+        "SELECT t.id AS token_id, t.scope_kind, t.scope_id, t.kind, t.scopes, t.expire_time, t.revoke_time, \
+                t.last_used_time, t.principal_id AS wants_principal, p.id AS principal_id, p.slug AS principal_slug, \
+                p.kind AS principal_kind \
+         FROM api_token_key k JOIN api_token t ON t.scope_id = k.scope_id AND t.id = k.token_id \
+         LEFT JOIN principal p ON p.scope_id = t.scope_id AND p.id = t.principal_id \
+              AND p.state = 'active' AND p.delete_time IS NULL \
+         WHERE k.sha256 = $1"
+    )
+    .bind(digest.as_slice())
+    .fetch_optional(c))?;
+    let row = row.ok_or_else(|| unknown.clone())?;
+    if row.revoke_time.is_some() {
+        return Err(unknown);
+    }
+    if row.wants_principal != row.principal_id {
+        return Err(Error::Unauthenticated(Credential::Suspended));
+    }
+    let home = home(db, ScopeKind::parse(&row.scope_kind)?, row.scope_id).await?;
+    let principal = match (row.principal_id, row.principal_slug, row.principal_kind) {
+        (Some(id), Some(slug), Some(kind)) => Some(CallerPrincipal { id, slug, kind }),
+        _ => None,
+    };
+    let duties = match &principal {
+        Some(p) => duties(db, row.scope_id, p.id).await?,
+        None => DutySet::default(),
+    };
+    let kind = TokenKind::parse(&row.kind).ok_or_else(|| Error::internal("unknown token kind in the database"))?;
+    let caller = Caller {
+        token: row.token_id,
+        kind,
+        scopes: TokenScope::parse_list(&row.scopes),
+        expire_time: row.expire_time,
+        home,
+        principal,
+        duties,
+        system: false,
+    };
+    Ok((caller, row.last_used_time))
+}
+
+/// The scope that a token belongs to; one that is gone ends its tokens.
+async fn home(db: &mut impl Executor, kind: ScopeKind, id: Uuid) -> Result<Scope> {
+    let gone = || Error::Unauthenticated(Credential::Suspended);
+    match kind {
+        ScopeKind::Platform => Ok(Scope::Platform),
+        ScopeKind::Partner => {
+            let found: Option<PartnerRef> = on!(db, |c| sqlx::query_as(
+                "SELECT id AS partner_id, slug AS partner_slug FROM partner WHERE id = $1 AND delete_time IS NULL"
+            )
+            .bind(id)
+            .fetch_optional(c))?;
+            found.map(Scope::Partner).ok_or_else(gone)
+        }
+        ScopeKind::Tenant => {
+            let found: Option<TenantRef> = on!(db, |c| sqlx::query_as(
+                "SELECT t.id AS tenant_id, t.slug AS tenant_slug, t.state, p.id AS partner_id, p.slug AS partner_slug \
+                 FROM tenant t JOIN partner p ON p.id = t.partner_id WHERE t.id = $1 AND t.delete_time IS NULL"
+            )
+            .bind(id)
+            .fetch_optional(c))?;
+            found.map(Scope::Tenant).ok_or_else(gone)
+        }
+    }
+}
+
+async fn duties(db: &mut impl Executor, scope: Uuid, principal: PrincipalId) -> Result<DutySet> {
+    let rows: Vec<(String,)> = on!(db, |c| sqlx::query_as(
+        "SELECT duty FROM duty_grant WHERE scope_id = $1 AND principal_id = $2"
+    )
+    .bind(scope)
+    .bind(principal)
+    .fetch_all(c))?;
+    Ok(rows.iter().filter_map(|(duty,)| Duty::parse(duty)).fold(DutySet::default(), DutySet::with))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_has_the_documented_form_and_one_changed_letter_is_refused_offline() {
+        for kind in TokenKind::ALL {
+            let secret = Secret::generate(kind).unwrap();
+            let parts: Vec<_> = secret.text.split('_').collect();
+            assert_eq!(parts.iter().map(|p| p.len()).collect::<Vec<_>>(), [2, kind.prefix().len(), 30, 6]);
+            assert_eq!(digest_of(&secret.text).unwrap(), secret.digest);
+            for at in 0..secret.text.len() {
+                let mut typo = secret.text.clone().into_bytes();
+                typo[at] = if typo[at] == b'x' { b'y' } else { b'x' };
+                assert!(digest_of(&String::from_utf8(typo).unwrap()).is_err(), "letter {at}");
+            }
+        }
+        for bad in ["", "pv", "pv_pat", "Bearer", "pv_pat_é_é", "pv_pat__"] {
+            assert!(digest_of(bad).is_err());
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Configuration: embedded defaults, a file, the environment, the command line, in that order; unknown keys are errors.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use figment::{
+    Figment, Metadata, Provider,
+    providers::{Env, Format as _, Serialized, Toml},
+    value::{Dict, Map, Value},
+};
+use serde::{Deserialize, Serialize};
+
+/// Every setting; `config.default.toml` says what each means.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The listening side.
+    pub server: Server,
+    /// Where data lives.
+    pub database: Database,
+    /// Credentials.
+    pub auth: Auth,
+    /// Logs, traces and metrics.
+    pub telemetry: Telemetry,
+    /// Usage events.
+    pub usage: Usage,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Address of gRPC, gRPC-Web and HTTP.
+    pub listen: SocketAddr,
+    /// Where the embedded database lives.
+    pub data_dir: PathBuf,
+    /// PEM certificate chain, or empty.
+    pub tls_cert_file: PathBuf,
+    /// PEM private key, or empty.
+    pub tls_key_file: PathBuf,
+    /// Largest request message, bytes.
+    pub max_message_bytes: usize,
+    /// Requests in flight.
+    pub max_concurrent_requests: usize,
+    /// Open connections.
+    pub max_connections: usize,
+    /// Longest request, seconds.
+    pub request_timeout_seconds: u64,
+    /// Longest wait for requests in flight at shutdown, seconds.
+    pub shutdown_grace_seconds: u64,
+}
+
+/// `[database]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// Empty for SQLite, or a PostgreSQL URL. Secret: may hold a password.
+    pub url: String,
+    /// File that holds the URL.
+    pub url_file: PathBuf,
+    /// Pool size.
+    pub max_connections: u32,
+    /// Longest wait for a connection, seconds.
+    pub acquire_timeout_seconds: u64,
+}
+
+/// `[auth]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// How long a checked token is trusted, milliseconds, at most 1,000.
+    pub token_cache_ms: u64,
+    /// Where the bootstrap token is written.
+    pub bootstrap_file: PathBuf,
+}
+
+/// `[telemetry]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// Log filter.
+    pub log: String,
+    /// `json` or `text`.
+    pub log_format: LogFormat,
+    /// OTLP/gRPC endpoint, or empty.
+    pub otlp_endpoint: String,
+    /// Metric export interval, seconds.
+    pub otlp_interval_seconds: u64,
+    /// Share of traced requests.
+    pub trace_ratio: f64,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// `[usage]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Usage {
+    /// Oldest accepted event, days.
+    pub accept_past_days: u64,
+    /// Newest accepted event, seconds ahead.
+    pub accept_future_seconds: u64,
+    /// Largest telemetry request, bytes.
+    pub max_body_bytes: usize,
+}
+
+/// A configuration that could not be used, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+/// Keys whose values are never shown.
+const SECRETS: [&str; 1] = ["database.url"];
+
+/// The merged layers, from which [`Config`] is read and dumped.
+pub struct Layers(Figment);
+
+impl Layers {
+    /// Merges `defaults`, then `file`, then `PROVOST__SECTION__KEY`, then `overrides` (dotted key, value).
+    pub fn new(defaults: &str, file: Option<&PathBuf>, overrides: &[(&str, String)]) -> Result<Self, ConfigError> {
+        let mut figment = Figment::new().merge(Named("default", Toml::string(defaults)));
+        if let Some(path) = file {
+            std::fs::read_to_string(path).map_err(|e| {
+                ConfigError(format!("cannot read configuration file `{}`: {e}; check --config", path.display()))
+            })?;
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        figment = figment.merge(Env::prefixed("PROVOST__").split("__"));
+        for (key, value) in overrides {
+            figment = figment.merge(Named("command line", Serialized::default(key, value)));
+        }
+        Ok(Self(figment))
+    }
+
+    /// The effective values, checked.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        let mut config: Config = self.0.extract().map_err(|errors| {
+            let lines: Vec<_> = errors.into_iter().map(|e| e.to_string()).collect();
+            ConfigError(format!("configuration: {}; `provostd config dump` lists every key", lines.join("; ")))
+        })?;
+        config.resolve()?;
+        Ok(config)
+    }
+
+    /// The effective values as TOML, each with its origin, secrets masked.
+    pub fn dump(&self) -> Result<String, ConfigError> {
+        let value: Value = self.0.extract().map_err(|e| ConfigError(e.to_string()))?;
+        let mut out = String::new();
+        for (section, keys) in value.as_dict().into_iter().flatten() {
+            out.push_str(&format!("[{section}]\n"));
+            for (key, value) in keys.as_dict().into_iter().flatten() {
+                let path = format!("{section}.{key}");
+                let origin = self.0.find_metadata(&path).map_or_else(String::new, origin);
+                out.push_str(&format!("{key} = {}  # {origin}\n", shown(&path, value)));
+            }
+            out.push('\n');
+        }
+        Ok(out)
+    }
+}
+
+/// Where a value came from, for people.
+fn origin(metadata: &Metadata) -> String {
+    match &metadata.source {
+        Some(source) => format!("{} {source}", metadata.name),
+        None => metadata.name.to_string(),
+    }
+}
+
+/// A value as TOML would write it; secrets as `"***"`.
+fn shown(path: &str, value: &Value) -> String {
+    if SECRETS.contains(&path) && value.as_str() != Some("") {
+        return "\"***\"".to_owned();
+    }
+    match value {
+        Value::String(_, text) => format!("{text:?}"),
+        other => serde_json::to_string(other).unwrap_or_default(),
+    }
+}
+
+impl Config {
+    /// Reads secrets from their files and checks what a type cannot.
+    fn resolve(&mut self) -> Result<(), ConfigError> {
+        let wrong = |key: &str, what: &str| Err(ConfigError(format!("configuration: `{key}` {what}")));
+        if !self.database.url_file.as_os_str().is_empty() {
+            let path = &self.database.url_file;
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| ConfigError(format!("cannot read `database.url_file` `{}`: {e}", path.display())))?;
+            text.trim().clone_into(&mut self.database.url);
+        }
+        if !self.database.url.is_empty() && !self.database.url.starts_with("postgres") {
+            return wrong("database.url", "must be empty (SQLite) or start with `postgres://`");
+        }
+        if self.auth.token_cache_ms > 1_000 {
+            return wrong("auth.token_cache_ms", "may be at most 1000, so that a revocation reaches every node in a second");
+        }
+        if self.server.tls_cert_file.as_os_str().is_empty() != self.server.tls_key_file.as_os_str().is_empty() {
+            return wrong("server.tls_cert_file", "and `server.tls_key_file` must be set both or neither");
+        }
+        if !(0.0..=1.0).contains(&self.telemetry.trace_ratio) {
+            return wrong("telemetry.trace_ratio", "must be between 0.0 and 1.0");
+        }
+        let positive = [
+            ("server.max_concurrent_requests", self.server.max_concurrent_requests),
+            ("server.max_connections", self.server.max_connections),
+            ("server.max_message_bytes", self.server.max_message_bytes),
+            ("database.max_connections", self.database.max_connections as usize),
+            ("usage.max_body_bytes", self.usage.max_body_bytes),
+        ];
+        for (key, value) in positive {
+            if value == 0 {
+                return wrong(key, "must be at least 1");
+            }
+        }
+        Ok(())
+    }
+
+    /// How long a checked token is trusted.
+    pub fn token_cache(&self) -> Duration {
+        Duration::from_millis(self.auth.token_cache_ms)
+    }
+}
+
+/// A provider under another name, so that a dump says where a value came from in our words.
+struct Named<P>(&'static str, P);
+
+impl<P: Provider> Provider for Named<P> {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.0)
+    }
+
+    fn data(&self) -> Result<Map<figment::Profile, Dict>, figment::Error> {
+        self.1.data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULTS: &str = include_str!("../../server/config.default.toml");
+
+    #[test]
+    fn the_defaults_are_complete_and_dump_with_their_origin() {
+        let layers = Layers::new(DEFAULTS, None, &[("server.listen", "127.0.0.1:0".to_owned())]).unwrap();
+        assert_eq!(layers.config().unwrap().server.listen.port(), 0);
+        let dump = layers.dump().unwrap();
+        assert!(dump.contains("listen = \"127.0.0.1:0\"  # command line"), "{dump}");
+        assert!(dump.contains("max_connections = 16  # default"), "{dump}");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_and_named() {
+        let text = format!("{DEFAULTS}\nacept_past_days = 3\n");
+        let error = Layers::new(&text, None, &[]).unwrap().config().unwrap_err().to_string();
+        assert!(error.contains("acept_past_days"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_is_masked() {
+        let layers = Layers::new(DEFAULTS, None, &[("database.url", "postgres://u:pw@h/d".to_owned())]).unwrap();
+        let dump = layers.dump().unwrap();
+        assert!(!dump.contains("pw") && dump.contains("url = \"***\""), "{dump}");
+    }
+
+    #[test]
+    fn an_unreadable_file_is_named() {
+        let error = Layers::new(DEFAULTS, Some(&"/nonexistent/provost.toml".into()), &[]).err().unwrap();
+        assert!(error.to_string().contains("/nonexistent/provost.toml"), "{error}");
+    }
+}

@@ -1,0 +1,303 @@
+//! The request context: who calls, when, and the doors to permits and transactions.
+
+use std::sync::{Arc, OnceLock};
+
+use proto::RpcRequest;
+use tonic::{Request, Response, Status, metadata::MetadataValue};
+use uuid::Uuid;
+
+use crate::{
+    audit::{Audit, Event},
+    authn::{Authenticator, Caller},
+    authz::{Action, Permit, Policy, Question},
+    clock::{Clock, Time},
+    config::Config,
+    db::{
+        Db, Reader, retry,
+        tx::{Tx, payload_digest, record_alone},
+    },
+    error::{Error, Result},
+    ids::{EventId, Ids},
+    page::PageKey,
+    scope::{Scope, partner_find, tenant_find},
+};
+
+/// Header of a mutation's answer that names its audit event.
+pub const AUDIT_EVENT_HEADER: &str = "provost-audit-event";
+
+/// Everything that lives as long as the process.
+pub struct Kernel {
+    /// Settings.
+    pub config: Config,
+    /// Storage.
+    pub db: Db,
+    /// Time.
+    pub clock: Clock,
+    /// New identities.
+    pub ids: Ids,
+    /// Duties.
+    pub policy: Arc<Policy>,
+    /// Credentials.
+    pub authn: Authenticator,
+    /// Key of page tokens, the same on every node.
+    pub page_key: PageKey,
+    /// Key under which personal fields are digested in audit records.
+    pub(crate) personal_key: Vec<u8>,
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernel").field("engine", &self.db.engine()).finish_non_exhaustive()
+    }
+}
+
+/// What the outer layer knows of a call before it is decoded; travels in the request's extensions.
+#[derive(Clone, Debug)]
+pub struct CallInfo {
+    /// Identity of the call: incident id of our own faults.
+    pub id: Uuid,
+    /// W3C trace id, or empty.
+    pub trace_id: String,
+}
+
+impl Kernel {
+    /// Puts the parts together. The database must be migrated.
+    pub async fn new(config: Config, db: Db, clock: Clock) -> Result<Arc<Self>> {
+        let policy = Policy::built_in().await?;
+        let root = crate::secret::deployment_key(&db, clock.now()).await?;
+        Ok(Arc::new(Self {
+            page_key: PageKey::new(crate::hash::mac(&root, b"page token").to_vec()),
+            personal_key: crate::hash::mac(&root, b"personal field").to_vec(),
+            authn: Authenticator::new(&config),
+            ids: Ids::default(),
+            policy,
+            config,
+            db,
+            clock,
+        }))
+    }
+
+    /// A context for work of the process itself.
+    pub fn system(self: &Arc<Self>) -> Ctx {
+        let info = CallInfo { id: self.ids.new_id(self.clock.now()), trace_id: String::new() };
+        Ctx::new(Arc::clone(self), Arc::new(Caller::system()), info)
+    }
+
+    /// The context of a call with an `authorization` header.
+    pub async fn enter(self: &Arc<Self>, authorization: Option<&str>, info: CallInfo) -> Result<Ctx> {
+        let caller = self.authn.caller(&self.db, authorization, self.clock.now()).await?;
+        Ok(Ctx::new(Arc::clone(self), caller, info))
+    }
+
+    /// Serves one unary RPC: authenticates, runs the use case (again when it lost to a concurrent one), encodes the
+    /// answer or the error.
+    pub async fn serve<Q, R, A>(
+        self: &Arc<Self>,
+        request: Request<Q>,
+        run: impl AsyncFn(&Ctx, Q) -> Result<R>,
+    ) -> Result<Response<A>, Status>
+    where
+        Q: RpcRequest + Clone,
+        A: From<R>,
+    {
+        let info = self.call_info(&request);
+        let incident = info.id.to_string();
+        let outcome = async {
+            let header = request.metadata().get("authorization").and_then(|v| v.to_str().ok());
+            let mut ctx = self.enter(header, info).await?;
+            ctx.idempotent(request.get_ref())?;
+            let message = request.into_inner();
+            let answer = retry::on_conflict(async || run(&ctx, message.clone()).await).await?;
+            Ok((ctx, answer))
+        };
+        match outcome.await {
+            Ok((ctx, answer)) => Ok(ctx.respond(answer.into())),
+            Err(error) => Err(Error::into_status(error, &incident)),
+        }
+    }
+
+    /// What the outer layer noted, or a fresh note where there is none.
+    pub fn call_info<Q>(&self, request: &Request<Q>) -> CallInfo {
+        request.extensions().get().cloned().unwrap_or_else(|| CallInfo {
+            id: self.ids.new_id(self.clock.now()),
+            trace_id: String::new(),
+        })
+    }
+}
+
+/// One call.
+pub struct Ctx {
+    kernel: Arc<Kernel>,
+    caller: Arc<Caller>,
+    now: Time,
+    info: CallInfo,
+    label: String,
+    request_id: String,
+    payload: Vec<u8>,
+    validate_only: bool,
+    event: OnceLock<EventId>,
+}
+
+impl Ctx {
+    fn new(kernel: Arc<Kernel>, caller: Arc<Caller>, info: CallInfo) -> Self {
+        Self {
+            now: kernel.clock.now(),
+            label: info.id.to_string(),
+            kernel,
+            caller,
+            info,
+            request_id: String::new(),
+            payload: Vec::new(),
+            validate_only: false,
+            event: OnceLock::new(),
+        }
+    }
+
+    /// Takes over the request's idempotency key and dry-run wish.
+    pub fn idempotent(&mut self, message: &impl RpcRequest) -> Result<()> {
+        self.validate_only = message.validate_only();
+        let id = message.request_id();
+        if id.is_empty() {
+            return Ok(());
+        }
+        let id: Uuid = id
+            .parse()
+            .map_err(|_| Error::invalid("request_id", format!("`{}` is not a UUID", crate::ids::clip(id))))?;
+        self.request_id = id.to_string();
+        self.label.clone_from(&self.request_id);
+        self.payload = payload_digest(std::any::type_name_of_val(message), message);
+        Ok(())
+    }
+
+    fn respond<A>(&self, answer: A) -> Response<A> {
+        let mut response = Response::new(answer);
+        if let Some(event) = self.event.get()
+            && let Ok(value) = MetadataValue::try_from(event.to_string())
+        {
+            response.metadata_mut().insert(AUDIT_EVENT_HEADER, value);
+        }
+        response
+    }
+
+    /// Asks the policy for the action in the scope; a refusal is recorded before it is returned.
+    pub async fn authorize(&self, action: Action, scope: &Scope) -> Result<Permit> {
+        self.authorize_on(action, action.noun.into(), scope, false).await
+    }
+
+    /// Like [`Ctx::authorize`] for an object that may belong to the caller.
+    pub async fn authorize_own(&self, action: Action, scope: &Scope, own: bool) -> Result<Permit> {
+        self.authorize_on(action, action.noun.into(), scope, own).await
+    }
+
+    /// Like [`Ctx::authorize`] with an object path of its own, such as `duty/owner`.
+    pub async fn authorize_on(
+        &self,
+        action: Action,
+        object: std::borrow::Cow<'static, str>,
+        scope: &Scope,
+        own: bool,
+    ) -> Result<Permit> {
+        let permit = Permit { action, scope: scope.clone(), actor: self.caller.actor() };
+        let question = Question {
+            duties: self.caller.duties_in(scope),
+            kind: scope.kind(),
+            object,
+            class: action.class,
+            verb: action.verb,
+            own,
+        };
+        let sees = self.caller.sees(scope);
+        let covered = self.caller.covers(action.class);
+        if sees && covered && self.kernel.policy.allows(&question, self.now) {
+            return Ok(permit);
+        }
+        // what the caller may not know of is recorded on the platform's log, not in the log of a stranger
+        let log = if sees { scope.clone() } else { Scope::Platform };
+        let denied = Audit::new(action, log, permit.actor).denied(scope.to_string());
+        record_alone(self, denied).await?;
+        Err(match (sees, covered) {
+            (false, _) => match scope {
+                Scope::Tenant(_) => Error::not_found("tenant", scope),
+                _ => Error::not_found("partner", scope),
+            },
+            (true, false) => Error::TokenScope { action: action.name() },
+            (true, true) => Error::DutyMissing { action: action.name(), scope: scope.to_string() },
+        })
+    }
+
+    /// Begins a write transaction.
+    pub async fn begin(&self, permit: &Permit) -> Result<Tx<'_>> {
+        Tx::begin(self, permit).await
+    }
+
+    /// A connection for reading.
+    pub async fn read(&self) -> Result<Reader> {
+        self.kernel.db.reader().await
+    }
+
+    /// The tenant that `text` (`tenants/{t}`) names, as a scope; `field` names it in errors.
+    pub async fn tenant(&self, field: &str, text: &str) -> Result<Scope> {
+        tenant_find(&mut self.read().await?, field, text).await.map(Scope::Tenant)
+    }
+
+    /// The partner that `text` (`partners/{p}`) names, as a scope; `field` names it in errors.
+    pub async fn partner(&self, field: &str, text: &str) -> Result<Scope> {
+        partner_find(&mut self.read().await?, field, text).await.map(Scope::Partner)
+    }
+
+    /// The scope that `text` (empty, `partners/{p}` or `tenants/{t}`) names; `field` names it in errors.
+    pub async fn scope(&self, field: &str, text: &str) -> Result<Scope> {
+        Scope::find(&mut self.read().await?, field, text).await
+    }
+
+    pub(crate) fn committed(&self, event: &Event) {
+        self.kernel.authn.touched(event.noun);
+        // a retried use case commits once
+        let _ = self.event.set(event.id);
+    }
+
+    /// The process.
+    pub fn kernel(&self) -> &Arc<Kernel> {
+        &self.kernel
+    }
+
+    /// Who calls.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// When: the same instant throughout the call.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// A new identity.
+    pub fn new_id(&self) -> Uuid {
+        self.kernel.ids.new_id(self.now)
+    }
+
+    /// The caller's idempotency key, or empty.
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// Digest of the request under that key.
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The idempotency key or, without one, the call's own id.
+    pub fn request_label(&self) -> &str {
+        &self.label
+    }
+
+    /// Whether only permission and input are to be checked.
+    pub fn validate_only(&self) -> bool {
+        self.validate_only
+    }
+
+    /// W3C trace id, or empty.
+    pub fn trace_id(&self) -> &str {
+        &self.info.trace_id
+    }
+}

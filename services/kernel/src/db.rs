@@ -1,0 +1,238 @@
+//! Two engines behind one SQL text. `on!` and `execute!` type-check one body against both drivers.
+
+use std::{fs::File, path::Path, time::Duration};
+
+use sqlx::{
+    PgConnection, Postgres, Sqlite, SqliteConnection,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use crate::{
+    config::Config,
+    error::{Error, Result},
+};
+
+mod group;
+pub mod list;
+pub mod retry;
+pub mod tx;
+
+use group::Writer;
+
+/// A connection of either engine.
+pub enum Conn<'c> {
+    /// Embedded.
+    Sqlite(&'c mut SqliteConnection),
+    /// Shared.
+    Postgres(&'c mut PgConnection),
+}
+
+/// What a store function runs on: a [`Reader`] or a [`tx::Tx`].
+pub trait Executor: Send {
+    /// The connection underneath.
+    fn conn(&mut self) -> Conn<'_>;
+}
+
+impl<T: Executor> Executor for &mut T {
+    fn conn(&mut self) -> Conn<'_> {
+        (**self).conn()
+    }
+}
+
+/// Runs one query body on whichever engine: `on!(db, |c| sqlx::query_as("…").bind(id).fetch_optional(c))`.
+#[macro_export]
+macro_rules! on {
+    ($db:expr, |$c:ident| $body:expr) => {
+        match $crate::db::Executor::conn(&mut *$db) {
+            $crate::db::Conn::Sqlite($c) => $body.await.map_err($crate::error::Error::from),
+            $crate::db::Conn::Postgres($c) => $body.await.map_err($crate::error::Error::from),
+        }
+    };
+    // the two-body form, for the few statements that must differ; a test counts its uses
+    ($db:expr, sqlite |$s:ident| $sqlite:expr, postgres |$p:ident| $postgres:expr) => {
+        match $crate::db::Executor::conn(&mut *$db) {
+            $crate::db::Conn::Sqlite($s) => $sqlite.await.map_err($crate::error::Error::from),
+            $crate::db::Conn::Postgres($p) => $postgres.await.map_err($crate::error::Error::from),
+        }
+    };
+}
+
+/// Executes a statement and returns how many rows it changed: `execute!(tx, sqlx::query("…").bind(id))`.
+#[macro_export]
+macro_rules! execute {
+    ($db:expr, $query:expr) => {
+        match $crate::db::Executor::conn(&mut *$db) {
+            $crate::db::Conn::Sqlite(c) => {
+                $query.execute(c).await.map(|r| r.rows_affected()).map_err($crate::error::Error::from)
+            }
+            $crate::db::Conn::Postgres(c) => {
+                $query.execute(c).await.map(|r| r.rows_affected()).map_err($crate::error::Error::from)
+            }
+        }
+    };
+}
+
+/// Which engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Embedded, one process.
+    Sqlite,
+    /// Shared by several processes.
+    Postgres,
+}
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    inner: Inner,
+}
+
+#[derive(Clone)]
+enum Inner {
+    Sqlite { readers: SqlitePool, writer: Writer, _lock: std::sync::Arc<File> },
+    Postgres { pool: PgPool },
+}
+
+/// The file of the embedded database inside the data directory.
+pub const SQLITE_FILE: &str = "provost.db";
+/// Held locked while a process uses the embedded database.
+pub const LOCK_FILE: &str = "provost.lock";
+
+impl Db {
+    /// Opens the database that the configuration names. SQLite is created when missing; PostgreSQL must exist.
+    pub async fn open(config: &Config) -> Result<Self> {
+        let wait = Duration::from_secs(config.database.acquire_timeout_seconds);
+        if config.database.url.is_empty() {
+            return Self::open_sqlite(&config.server.data_dir, config.database.max_connections, wait).await;
+        }
+        let options: PgConnectOptions = config.database.url.parse().map_err(|_| {
+            Error::DatabaseUnavailable { cause: "`database.url` is not a PostgreSQL URL; write `postgres://user@host/database`".to_owned() }
+        })?;
+        let pool = PgPoolOptions::new()
+            .max_connections(config.database.max_connections)
+            .acquire_timeout(wait)
+            .connect_with(options.application_name("provostd"))
+            .await?;
+        Ok(Self { inner: Inner::Postgres { pool } })
+    }
+
+    async fn open_sqlite(dir: &Path, readers: u32, wait: Duration) -> Result<Self> {
+        let lock = lock_directory(dir)?;
+        let options = SqliteConnectOptions::new()
+            .filename(dir.join(SQLITE_FILE))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(wait)
+            .foreign_keys(true)
+            .statement_cache_capacity(256);
+        let writer = Writer::open(&options).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(readers)
+            .min_connections(1)
+            .acquire_timeout(wait)
+            .connect_with(options.pragma("query_only", "ON"))
+            .await?;
+        Ok(Self { inner: Inner::Sqlite { readers, writer, _lock: std::sync::Arc::new(lock) } })
+    }
+
+    /// Which engine this is.
+    pub fn engine(&self) -> Engine {
+        match self.inner {
+            Inner::Sqlite { .. } => Engine::Sqlite,
+            Inner::Postgres { .. } => Engine::Postgres,
+        }
+    }
+
+    /// A connection for reading outside a transaction.
+    pub async fn reader(&self) -> Result<Reader> {
+        match &self.inner {
+            Inner::Sqlite { readers, .. } => Ok(Reader(ReaderInner::Sqlite(readers.acquire().await?))),
+            Inner::Postgres { pool } => Ok(Reader(ReaderInner::Postgres(pool.acquire().await?))),
+        }
+    }
+
+    /// Runs the migrations; returns the schema version before and after. On SQLite they run on the only writer.
+    pub async fn migrate(&self) -> Result<(i64, i64)> {
+        let outcome = match &self.inner {
+            Inner::Sqlite { writer, .. } => schema::migrate_sqlite(&mut *writer.connection().await?).await,
+            Inner::Postgres { pool } => schema::migrate_postgres(&mut *pool.acquire().await?).await,
+        };
+        outcome.map_err(Error::internal)
+    }
+
+    /// The schema version in the database and the one that this program brings.
+    pub async fn schema_versions(&self) -> Result<(i64, i64)> {
+        let mut reader = self.reader().await?;
+        let found = match reader.conn() {
+            Conn::Sqlite(c) => schema::version_sqlite(c).await,
+            Conn::Postgres(c) => schema::version_postgres(c).await,
+        };
+        Ok((found?, schema::NEWEST))
+    }
+
+    /// One round trip: is it there?
+    pub async fn ping(&self) -> Result<()> {
+        let mut reader = self.reader().await?;
+        execute!(&mut reader, sqlx::query("SELECT 1")).map(|_| ())
+    }
+
+    /// Waits for connections in use and closes; nothing can be read or written afterwards.
+    pub async fn close(&self) {
+        match &self.inner {
+            Inner::Sqlite { readers, writer, .. } => {
+                readers.close().await;
+                writer.checkpoint().await;
+            }
+            Inner::Postgres { pool } => pool.close().await,
+        }
+    }
+
+    pub(crate) async fn begin(&self) -> Result<tx::EngineTx> {
+        match &self.inner {
+            Inner::Sqlite { writer, .. } => Ok(tx::EngineTx::Sqlite(writer.begin().await?)),
+            Inner::Postgres { pool } => Ok(tx::EngineTx::Postgres(pool.begin().await?)),
+        }
+    }
+}
+
+/// A connection for reading outside a transaction.
+pub struct Reader(ReaderInner);
+
+enum ReaderInner {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+impl Executor for Reader {
+    fn conn(&mut self) -> Conn<'_> {
+        match &mut self.0 {
+            ReaderInner::Sqlite(c) => Conn::Sqlite(c),
+            ReaderInner::Postgres(c) => Conn::Postgres(c),
+        }
+    }
+}
+
+/// Creates the directory (0700) and takes its lock, so that two processes never write one SQLite file.
+fn lock_directory(dir: &Path) -> Result<File> {
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+    let away = |what: &str, e: &dyn std::fmt::Display| Error::DatabaseUnavailable {
+        cause: format!("{what} `{}`: {e}; check `server.data_dir` and its permissions", dir.display()),
+    };
+    if !dir.exists() {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.map_err(|e| away("cannot create the data directory", &e))?;
+    }
+    let path = dir.join(LOCK_FILE);
+    let file = File::options().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path);
+    let file = file.map_err(|e| away("cannot open the lock file in", &e))?;
+    file.try_lock().map_err(|_| Error::DatabaseUnavailable {
+        cause: format!(
+            "another provostd uses the SQLite database in `{}`; stop it, choose another `server.data_dir`, or use PostgreSQL to run several",
+            dir.display()
+        ),
+    })?;
+    Ok(file)
+}

@@ -1,0 +1,268 @@
+//! SQLite has one writer. Transactions take turns on its connection as savepoints of one outer transaction, which the
+//! last of those waiting commits for all: a commit costs a disk flush, and it is paid once for the whole group.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use sqlx::{Connection as _, Executor as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, OwnedMutexGuard, oneshot};
+
+use crate::error::{Error, Result};
+
+/// Most transactions in one group: bounds how long the first waits and how much one failed flush undoes.
+const MAX_GROUP: usize = 256;
+
+/// The only connection that writes.
+#[derive(Clone)]
+pub(super) struct Writer {
+    state: Arc<Mutex<State>>,
+    /// Transactions that wait for their turn.
+    waiting: Arc<AtomicUsize>,
+}
+
+struct State {
+    conn: SqliteConnection,
+    /// Whether the outer transaction is open.
+    open: bool,
+    /// Whether a savepoint is open whose owner has not finished.
+    turn: bool,
+    /// Transactions that are done but not yet on disk.
+    group: Vec<oneshot::Sender<Result<()>>>,
+}
+
+/// One transaction's turn on the connection.
+pub struct WriterTx {
+    // dropped before `exit`, which needs the lock to clean up
+    state: OwnedMutexGuard<State>,
+    exit: Exit,
+}
+
+impl Writer {
+    pub(super) async fn open(options: &SqliteConnectOptions) -> Result<Self> {
+        let conn = SqliteConnection::connect_with(options).await?;
+        let state = State { conn, open: false, turn: false, group: Vec::new() };
+        Ok(Self { state: Arc::new(Mutex::new(state)), waiting: Arc::default() })
+    }
+
+    /// The connection itself, outside any transaction: for migrations.
+    pub(super) async fn connection(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>> {
+        let mut state = self.state.lock().await;
+        state.settle().await?;
+        Ok(MutexGuard::map(state, |s| &mut s.conn))
+    }
+
+    /// Moves the write-ahead log into the database file; called when the server stops.
+    pub(super) async fn checkpoint(&self) {
+        if let Ok(mut conn) = self.connection().await
+            && let Err(error) = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").await
+        {
+            tracing::warn!(%error, "checkpoint failed; the write-ahead log is read at the next start");
+        }
+    }
+
+    /// Waits for its turn and opens a savepoint.
+    pub(super) async fn begin(&self) -> Result<WriterTx> {
+        let queued = Queued::new(&self.waiting);
+        let exit = Exit { writer: Some(self.clone()) };
+        let state = Arc::clone(&self.state).lock_owned().await;
+        drop(queued);
+        let mut tx = WriterTx { state, exit };
+        tx.state.savepoint().await?;
+        Ok(tx)
+    }
+
+    /// Whether a committed turn may leave the flush to somebody who comes after it.
+    fn has_successor(&self, state: &State) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0 && state.group.len() < MAX_GROUP
+    }
+}
+
+impl State {
+    async fn savepoint(&mut self) -> Result<()> {
+        self.undo_turn().await;
+        self.turn = true;
+        if self.open {
+            self.conn.execute("SAVEPOINT turn").await?;
+        } else {
+            self.conn.execute("BEGIN IMMEDIATE; SAVEPOINT turn").await?;
+            self.open = true;
+        }
+        Ok(())
+    }
+
+    /// Undoes a turn that its owner left unfinished.
+    async fn undo_turn(&mut self) {
+        if std::mem::take(&mut self.turn) {
+            // cancelled before its savepoint was made, there is nothing to undo, and SQLite says so
+            let _ = self.conn.execute("ROLLBACK TO turn; RELEASE turn").await;
+        }
+    }
+
+    /// Ends whatever is open: an unfinished turn is undone, finished ones are flushed.
+    async fn settle(&mut self) -> Result<()> {
+        self.undo_turn().await;
+        self.flush().await
+    }
+
+    /// Commits the outer transaction and tells everybody in the group.
+    async fn flush(&mut self) -> Result<()> {
+        let group = std::mem::take(&mut self.group);
+        let was_open = std::mem::take(&mut self.open);
+        let result = match self.conn.execute("COMMIT").await {
+            Ok(_) => Ok(()),
+            // a cancelled `begin` may or may not have opened it
+            Err(_) if !was_open && group.is_empty() => Ok(()),
+            Err(error) => {
+                let _ = self.conn.execute("ROLLBACK").await;
+                Err(Error::from(error))
+            }
+        };
+        for member in group {
+            // a member whose caller went away needs no answer
+            let _ = member.send(result.clone());
+        }
+        result
+    }
+}
+
+impl WriterTx {
+    /// The connection.
+    pub(super) fn conn(&mut self) -> &mut SqliteConnection {
+        &mut self.state.conn
+    }
+
+    /// Ends the turn and returns once its changes are on disk. Runs on its own task: a caller that goes away in the
+    /// middle cannot leave the connection half-way.
+    pub(super) async fn commit(self) -> Result<()> {
+        let Self { mut state, mut exit } = self;
+        let Some(writer) = exit.writer.take() else { return Err(Error::internal("the transaction is over")) };
+        let finish = async move {
+            if let Err(error) = state.conn.execute("RELEASE turn").await {
+                let _ = state.settle().await;
+                return Err(Error::from(error));
+            }
+            state.turn = false;
+            if !writer.has_successor(&state) {
+                return state.flush().await;
+            }
+            let (sender, receiver) = oneshot::channel();
+            state.group.push(sender);
+            drop(state);
+            receiver.await.unwrap_or_else(|_| Err(Error::internal("the group's commit was lost")))
+        };
+        tokio::spawn(finish).await.map_err(Error::internal)?
+    }
+
+    /// Undoes the turn.
+    pub(super) async fn rollback(self) -> Result<()> {
+        let Self { mut state, mut exit } = self;
+        let Some(writer) = exit.writer.take() else { return Ok(()) };
+        let undo = async move {
+            state.undo_turn().await;
+            if writer.has_successor(&state) { Ok(()) } else { state.flush().await }
+        };
+        tokio::spawn(undo).await.map_err(Error::internal)?
+    }
+}
+
+/// Cleans up after a turn that ended without commit or rollback, and after a place in the queue that was given up: a
+/// group may have counted on it.
+struct Exit {
+    writer: Option<Writer>,
+}
+
+impl Drop for Exit {
+    fn drop(&mut self) {
+        let Some(writer) = self.writer.take() else { return };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let mut state = Arc::clone(&writer.state).lock_owned().await;
+                state.undo_turn().await;
+                if state.open && !writer.has_successor(&state)
+                    && let Err(error) = state.flush().await
+                {
+                    tracing::warn!(%error, "flush after an abandoned transaction failed");
+                }
+            });
+        }
+    }
+}
+
+/// A place in the queue.
+struct Queued<'w>(&'w AtomicUsize);
+
+impl<'w> Queued<'w> {
+    fn new(waiting: &'w AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::SeqCst);
+        Self(waiting)
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn writer() -> (tempfile::TempDir, Writer) {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new().filename(dir.path().join("t.db")).create_if_missing(true);
+        let writer = Writer::open(&options).await.unwrap();
+        writer.connection().await.unwrap().execute("CREATE TABLE t (n INTEGER PRIMARY KEY) STRICT").await.unwrap();
+        (dir, writer)
+    }
+
+    async fn insert(tx: &mut WriterTx, n: i64) {
+        sqlx::query("INSERT INTO t VALUES ($1)").bind(n).execute(tx.conn()).await.unwrap();
+    }
+
+    async fn numbers(writer: &Writer) -> Vec<i64> {
+        let mut conn = writer.connection().await.unwrap();
+        sqlx::query_scalar("SELECT n FROM t ORDER BY n").fetch_all(&mut *conn).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn committed_turns_stay_and_undone_ones_go_whatever_the_order() {
+        let (_dir, writer) = writer().await;
+        let turns = (0..100).map(|n| {
+            let writer = writer.clone();
+            tokio::spawn(async move {
+                let mut tx = writer.begin().await.unwrap();
+                insert(&mut tx, n).await;
+                match n % 3 {
+                    0 => tx.commit().await.unwrap(),
+                    1 => tx.rollback().await.unwrap(),
+                    _ => drop(tx),
+                }
+            })
+        });
+        for turn in turns.collect::<Vec<_>>() {
+            turn.await.unwrap();
+        }
+        assert_eq!(numbers(&writer).await, (0..100).filter(|n| n % 3 == 0).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_waiter_that_gives_up_does_not_strand_the_group() {
+        let (_dir, writer) = writer().await;
+        let mut first = writer.begin().await.unwrap();
+        insert(&mut first, 1).await;
+        let waiter = {
+            let writer = writer.clone();
+            tokio::spawn(async move { writer.begin().await.map(drop) })
+        };
+        while writer.waiting.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let commit = tokio::spawn(first.commit());
+        waiter.abort();
+        commit.await.unwrap().unwrap();
+        assert_eq!(numbers(&writer).await, [1]);
+    }
+}

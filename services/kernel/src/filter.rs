@@ -1,0 +1,14 @@
+//! AIP-160 filters: text -> tree ([`parse`]) -> parameterised SQL ([`sql`]).
+//!
+//! `OR` binds tighter than `AND`; two restrictions side by side mean `AND`; `NOT` and `-` negate one term.
+
+pub mod parse;
+pub mod sql;
+
+pub use parse::{Comparator, Expr};
+pub use sql::{Field, Kind, Sql, Value};
+
+/// Longest filter, bytes.
+pub const MAX_BYTES: usize = 2_048;
+/// Deepest nesting of parentheses and negations.
+pub const MAX_DEPTH: usize = 32;
