@@ -91,14 +91,15 @@ impl Kernel {
 
     /// Serves one unary RPC: authenticates, runs the use case (again when it lost to a concurrent one), encodes the
     /// answer or the error.
-    pub async fn serve<Q, R, A>(
+    pub async fn serve<Q, R, A, F>(
         self: &Arc<Self>,
         request: Request<Q>,
-        run: impl AsyncFn(&Ctx, Q) -> Result<R>,
+        run: impl Fn(Arc<Ctx>, Q) -> F,
     ) -> Result<Response<A>, Status>
     where
         Q: RpcRequest + Clone,
         A: From<R>,
+        F: Future<Output = Result<R>> + Send,
     {
         let info = self.call_info(&request);
         let incident = info.id.to_string();
@@ -106,8 +107,8 @@ impl Kernel {
             let header = request.metadata().get("authorization").and_then(|v| v.to_str().ok());
             let mut ctx = self.enter(header, info).await?;
             ctx.idempotent(request.get_ref())?;
-            let message = request.into_inner();
-            let answer = retry::on_conflict(async || run(&ctx, message.clone()).await).await?;
+            let (ctx, message) = (Arc::new(ctx), request.into_inner());
+            let answer = retry::on_conflict(|| run(Arc::clone(&ctx), message.clone())).await?;
             Ok((ctx, answer))
         };
         match outcome.await {

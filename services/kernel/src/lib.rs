@@ -27,6 +27,7 @@ pub mod name;
 pub mod page;
 pub mod scope;
 mod secret;
+pub mod stamp;
 pub mod telemetry;
 
 pub use ctx::{Ctx, Kernel};

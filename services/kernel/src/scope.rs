@@ -102,6 +102,14 @@ impl Scope {
         }
     }
 
+    /// The tenant; a use case that needs one found its scope with [`crate::Ctx::tenant`].
+    pub fn tenant(&self) -> Result<&TenantRef> {
+        match self {
+            Self::Tenant(tenant) => Ok(tenant),
+            other => Err(Error::internal(format!("`{other}` is not a tenant"))),
+        }
+    }
+
     /// The name of a resource below it: `child("tokens", id)` is `tenants/acme/tokens/<id>`.
     pub fn child(&self, collection: &str, id: impl fmt::Display) -> String {
         match self {

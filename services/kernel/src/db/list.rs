@@ -45,6 +45,24 @@ pub struct ListQuery {
     pub show_deleted: bool,
 }
 
+/// A list request's paging, filter and order as a [`ListQuery`]: all list requests carry fields of the same names.
+/// `list_query!(request, show_deleted)` for requests that can ask for deleted rows too.
+#[macro_export]
+macro_rules! list_query {
+    ($request:expr) => {
+        $crate::db::list::ListQuery {
+            filter: $request.filter.clone(),
+            order_by: $request.order_by.clone(),
+            page_size: $request.page_size,
+            page_token: $request.page_token.clone(),
+            show_deleted: false,
+        }
+    };
+    ($request:expr, show_deleted) => {
+        $crate::db::list::ListQuery { show_deleted: $request.show_deleted, ..$crate::list_query!($request) }
+    };
+}
+
 /// One page.
 #[derive(Clone, Debug)]
 pub struct Page<T> {

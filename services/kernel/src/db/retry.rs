@@ -11,7 +11,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(4);
 
 /// Runs `attempt` until it does not end in a conflict, at most six times with growing, jittered pauses.
 /// Every attempt is a whole use case with a transaction of its own, so a repeated one starts from nothing.
-pub async fn on_conflict<T>(mut attempt: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+pub async fn on_conflict<T, F>(mut attempt: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
     let mut pause = FIRST_PAUSE;
     for _ in 1..ATTEMPTS {
         match attempt().await {
@@ -34,34 +37,32 @@ fn jitter(pause: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::error::Error;
 
     #[tokio::test(start_paused = true)]
     async fn a_conflict_is_repeated_and_anything_else_is_not() {
-        let mut calls = 0;
-        let done = on_conflict(async || {
-            calls += 1;
-            if calls < 3 { Err(Error::Conflict) } else { Ok(calls) }
-        });
+        let calls = Cell::new(0);
+        let count = || calls.replace(calls.get() + 1) + 1;
+        let done = on_conflict(|| async { if count() < 3 { Err(Error::Conflict) } else { Ok(calls.get()) } });
         assert_eq!(done.await.unwrap(), 3);
 
-        let mut calls = 0;
-        let lost: Result<()> = on_conflict(async || {
-            calls += 1;
-            Err(Error::Conflict)
-        })
-        .await;
-        assert!(matches!(lost, Err(Error::Conflict)));
-        assert_eq!(calls, ATTEMPTS);
+        calls.set(0);
+        let lost = on_conflict(|| async {
+            count();
+            Err::<(), _>(Error::Conflict)
+        });
+        assert!(matches!(lost.await, Err(Error::Conflict)));
+        assert_eq!(calls.get(), ATTEMPTS);
 
-        let mut calls = 0;
-        let wrong: Result<()> = on_conflict(async || {
-            calls += 1;
-            Err(Error::PageToken)
-        })
-        .await;
-        assert!(wrong.is_err());
-        assert_eq!(calls, 1);
+        calls.set(0);
+        let wrong = on_conflict(|| async {
+            count();
+            Err::<(), _>(Error::PageToken)
+        });
+        assert!(wrong.await.is_err());
+        assert_eq!(calls.get(), 1);
     }
 }

@@ -7,7 +7,6 @@ use super::{Conn, Executor, group::WriterTx};
 use crate::{
     audit::{Audit, Event},
     authz::Permit,
-    clock::Time,
     ctx::Ctx,
     error::{Error, Result},
     execute, hash,
@@ -191,53 +190,4 @@ pub fn payload_digest(method: &str, message: &impl prost::Message) -> Vec<u8> {
     bytes.push(0);
     message.encode(&mut bytes).ok();
     hash::sha256(&bytes).to_vec()
-}
-
-/// The etag of a revision.
-pub fn etag(revision: i64) -> String {
-    format!("r{revision}")
-}
-
-/// Refuses a stale etag; an empty one is not checked.
-pub fn etag_check(given: &str, revision: i64, name: impl std::fmt::Display) -> Result<()> {
-    if given.is_empty() || given == etag(revision) {
-        return Ok(());
-    }
-    Err(Error::EtagStale { name: name.to_string() })
-}
-
-/// An update that says `AND revision = $n` and changed no row lost to a concurrent one.
-pub fn changed_one(rows: u64) -> Result<()> {
-    if rows == 1 { Ok(()) } else { Err(Error::Conflict) }
-}
-
-/// Times and revision that every row of a changing resource carries.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::FromRow)]
-pub struct Stamp {
-    /// Counts changes, from 1; the etag.
-    pub revision: i64,
-    /// When it was created.
-    pub create_time: Time,
-    /// When it last changed.
-    pub update_time: Time,
-    /// When it was deleted.
-    pub delete_time: Option<Time>,
-}
-
-impl Stamp {
-    /// Of something that is being created.
-    pub fn new(now: Time) -> Self {
-        Self { revision: 1, create_time: now, update_time: now, delete_time: None }
-    }
-
-    /// Of the next change. Never goes back in time, whatever the machine's clock does.
-    #[must_use]
-    pub fn next(&self, now: Time) -> Self {
-        Self { revision: self.revision + 1, update_time: now.max(self.update_time), ..self.clone() }
-    }
-
-    /// The etag.
-    pub fn etag(&self) -> String {
-        etag(self.revision)
-    }
 }

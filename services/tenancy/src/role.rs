@@ -1,0 +1,6 @@
+//! Job roles, who holds them, and which roles they take in.
+
+pub mod model;
+pub mod ops;
+pub mod rpc;
+pub mod store;

@@ -1,0 +1,92 @@
+//! Roles on the wire.
+
+use std::sync::Arc;
+
+use kernel::{Kernel, Result, audit::Resource as _, list_query, mask::Mask};
+use proto::role::v1::{self as pb, role_service_server::RoleService};
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{
+    model::{NewRole, Role, RolePatch},
+    ops,
+};
+
+/// `provost.role.v1.RoleService`.
+pub struct RoleRpc(pub Arc<Kernel>);
+
+#[async_trait]
+impl RoleService for RoleRpc {
+    async fn create_role(&self, request: Request<pb::CreateRoleRequest>) -> Result<Response<pb::Role>, Status> {
+        self.0.serve(request, |ctx, r| async move { ops::role_create(&ctx, &r.parent, new(r.role_id, r.role)).await }).await
+    }
+
+    async fn get_role(&self, request: Request<pb::GetRoleRequest>) -> Result<Response<pb::Role>, Status> {
+        self.0.serve(request, |ctx, r| async move { ops::role_get(&ctx, &r.name).await }).await
+    }
+
+    async fn list_roles(
+        &self,
+        request: Request<pb::ListRolesRequest>,
+    ) -> Result<Response<pb::ListRolesResponse>, Status> {
+        self.0
+            .serve(request, |ctx, r| async move {
+                let page = ops::role_list(&ctx, &r.parent, &list_query!(r, show_deleted)).await?;
+                let roles = page.items.into_iter().map(Into::into).collect();
+                Ok(pb::ListRolesResponse { roles, next_page_token: page.next_page_token })
+            })
+            .await
+    }
+
+    async fn update_role(&self, request: Request<pb::UpdateRoleRequest>) -> Result<Response<pb::Role>, Status> {
+        self.0
+            .serve(request, |ctx, r| async move {
+                let role = r.role.unwrap_or_default();
+                let (name, etag) = (role.name.clone(), role.etag.clone());
+                ops::role_update(&ctx, &name, &etag, patch(role, r.update_mask.as_ref())?).await
+            })
+            .await
+    }
+
+    async fn delete_role(&self, request: Request<pb::DeleteRoleRequest>) -> Result<Response<pb::Role>, Status> {
+        self.0.serve(request, |ctx, r| async move { ops::role_delete(&ctx, &r.name, &r.etag).await }).await
+    }
+
+    async fn undelete_role(&self, request: Request<pb::UndeleteRoleRequest>) -> Result<Response<pb::Role>, Status> {
+        self.0.serve(request, |ctx, r| async move { ops::role_undelete(&ctx, &r.name, &r.etag).await }).await
+    }
+
+    async fn add_role_member(&self, _: Request<pb::AddRoleMemberRequest>) -> Result<Response<pb::RoleMember>, Status> { Err(Status::unimplemented("")) }
+    async fn remove_role_member(&self, _: Request<pb::RemoveRoleMemberRequest>) -> Result<Response<pb::RoleMember>, Status> { Err(Status::unimplemented("")) }
+    async fn list_role_members(&self, _: Request<pb::ListRoleMembersRequest>) -> Result<Response<pb::ListRoleMembersResponse>, Status> { Err(Status::unimplemented("")) }
+    async fn include_role(&self, _: Request<pb::IncludeRoleRequest>) -> Result<Response<pb::Role>, Status> { Err(Status::unimplemented("")) }
+    async fn exclude_role(&self, _: Request<pb::ExcludeRoleRequest>) -> Result<Response<pb::Role>, Status> { Err(Status::unimplemented("")) }
+}
+
+fn new(id: String, role: Option<pb::Role>) -> NewRole {
+    let role = role.unwrap_or_default();
+    NewRole { id, display_name: role.display_name, description: role.description }
+}
+
+fn patch(role: pb::Role, mask: Option<&prost_types::FieldMask>) -> Result<RolePatch> {
+    let mask = Mask::new(mask, &["display_name", "description"])?;
+    Ok(RolePatch {
+        display_name: mask.pick("display_name", role.display_name),
+        description: mask.pick("description", role.description),
+    })
+}
+
+impl From<Role> for pb::Role {
+    fn from(role: Role) -> Self {
+        Self {
+            name: role.name(),
+            included_roles: role.included_roles(),
+            uid: role.id.to_string(),
+            create_time: Some(role.stamp.create_time.into()),
+            update_time: Some(role.stamp.update_time.into()),
+            delete_time: role.stamp.delete_time.map(Into::into),
+            etag: role.stamp.etag(),
+            display_name: role.display_name,
+            description: role.description,
+        }
+    }
+}
