@@ -15,7 +15,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::{
-    authz::{Class, Duty, DutySet},
+    authz::{Action, Class, Duty, DutySet},
     clock::Time,
     config::Config,
     db::{Db, Executor},
@@ -280,9 +280,12 @@ impl Caller {
         }
     }
 
-    /// Whether the token's scopes cover a class of actions.
-    pub fn covers(&self, class: Class) -> bool {
-        self.scopes.iter().any(|s| s.covers(class))
+    /// Whether the token may be used for the action; a bootstrap token for nothing but the bootstrap.
+    pub fn covers(&self, action: &Action) -> bool {
+        if self.kind == TokenKind::Bootstrap {
+            return action.noun == "bootstrap";
+        }
+        self.scopes.iter().any(|s| s.covers(action.class))
     }
 }
 

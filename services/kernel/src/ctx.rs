@@ -156,21 +156,30 @@ impl Ctx {
 
     /// Takes over the request's idempotency key and dry-run wish.
     pub fn idempotent(&mut self, message: &impl RpcRequest) -> Result<()> {
-        self.validate_only = message.validate_only();
-        let id = message.request_id();
-        if id.is_empty() {
+        let payload = match message.request_id() {
+            "" => Vec::new(),
+            _ => payload_digest(std::any::type_name_of_val(message), message),
+        };
+        self.with_request(message.request_id(), message.validate_only(), payload)
+    }
+
+    /// The same for a call whose payload is a stream: `payload_digest` tells one payload under `request_id` from another.
+    pub fn with_request(&mut self, request_id: &str, validate_only: bool, payload_digest: Vec<u8>) -> Result<()> {
+        self.validate_only = validate_only;
+        if request_id.is_empty() {
             return Ok(());
         }
-        let id: Uuid = id
-            .parse()
-            .map_err(|_| Error::invalid("request_id", format!("`{}` is not a UUID", crate::ids::clip(id))))?;
+        let id: Uuid = request_id.parse().map_err(|_| {
+            Error::invalid("request_id", format!("`{}` is not a UUID", crate::ids::clip(request_id)))
+        })?;
         self.request_id = id.to_string();
         self.label.clone_from(&self.request_id);
-        self.payload = payload_digest(std::any::type_name_of_val(message), message);
+        self.payload = payload_digest;
         Ok(())
     }
 
-    fn respond<A>(&self, answer: A) -> Response<A> {
+    /// The answer with the header that names its audit event, if there is one.
+    pub fn respond<A>(&self, answer: A) -> Response<A> {
         let mut response = Response::new(answer);
         if let Some(event) = self.event.get()
             && let Ok(value) = MetadataValue::try_from(event.to_string())
@@ -208,7 +217,7 @@ impl Ctx {
             own,
         };
         let sees = self.caller.sees(scope);
-        let covered = self.caller.covers(action.class);
+        let covered = self.caller.covers(&action);
         if sees && covered && self.kernel.policy.allows(&question, self.now) {
             return Ok(permit);
         }

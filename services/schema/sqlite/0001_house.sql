@@ -299,6 +299,7 @@ CREATE TABLE entitlement (
     CHECK (max_stage IN ('alpha', 'preview', 'live'))
 ) STRICT;
 CREATE INDEX entitlement_by_role ON entitlement (tenant_id, role_id);
+CREATE INDEX entitlement_by_target ON entitlement (tenant_id, marketplace_id, plugin_id);
 
 -- Usage events as received, once each. `dedupe_key` is a 128-bit BLAKE3 of tenant, source and id; role and unit are those of the time.
 CREATE TABLE usage_event (

@@ -1,1 +1,134 @@
-fn main(){}
+//! `provostd`: the server.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use clap::{Args, Parser, Subcommand};
+use kernel::{
+    clock::Clock,
+    config::{Config, Layers},
+    telemetry::Telemetry,
+};
+use server::{DEFAULT_CONFIG, app, doctor, quickstart};
+
+/// Provost: roll an AI assistant out across client organisations, and keep the record.
+#[derive(Parser)]
+#[command(name = "provostd", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server until it is told to stop (SIGTERM or Ctrl-C)
+    Serve(Common),
+    /// Set up a sample partner and client on SQLite, show the product at work, and stay up
+    Quickstart(quickstart::Options),
+    /// Bring the database to the schema of this program
+    Migrate(Common),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Check everything that the server needs, and say what to do about what is missing
+    Doctor(Common),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Print the effective values and where each came from; secrets are masked
+    Dump(Common),
+    /// Print the documented defaults, a starting point for a file of your own
+    Default,
+}
+
+#[derive(Args, Clone, Default)]
+struct Common {
+    /// Configuration file (TOML); without it the defaults and the environment count
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Directory of the embedded database
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+}
+
+/// What goes wrong before and beside the serving, in words.
+type Failure = Box<dyn std::error::Error>;
+
+impl Common {
+    fn layers(&self) -> Result<Layers, Failure> {
+        let overrides: Vec<_> = [("server.listen", &self.listen), ("server.data_dir", &self.data_dir)]
+            .into_iter()
+            .filter_map(|(key, value)| value.clone().map(|v| (key, v)))
+            .collect();
+        Ok(Layers::new(DEFAULT_CONFIG, self.config.as_ref(), &overrides)?)
+    }
+
+    fn config(&self) -> Result<Config, Failure> {
+        Ok(self.layers()?.config()?)
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse().command).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Serve(common) => serve(common.config()?).await?,
+        Command::Quickstart(options) => quickstart::run(options).await?,
+        Command::Migrate(common) => migrate(&common.config()?).await?,
+        Command::Config(ConfigCommand::Dump(common)) => print!("{}", common.layers()?.dump()?),
+        Command::Config(ConfigCommand::Default) => print!("{DEFAULT_CONFIG}"),
+        Command::Doctor(common) => return Ok(doctor::run(common.config()).await),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    let telemetry = Arc::new(Telemetry::start(&config.telemetry)?);
+    let running = app::start(config, Clock::System, Arc::clone(&telemetry)).await?;
+    if let Some(secret) = access::token::bootstrap::ensure(&running.kernel).await? {
+        hand_over(&running.kernel.config, &secret.text)?;
+    }
+    println!("provostd listens on {}", running.url());
+    server::signal::stop_requested().await?;
+    running.stop().await;
+    telemetry.shutdown();
+    Ok(())
+}
+
+/// Gives the bootstrap token to whoever started the server: into a file of theirs, or on standard output.
+fn hand_over(config: &Config, secret: &str) -> Result<(), Failure> {
+    let path = &config.auth.bootstrap_file;
+    if path.as_os_str().is_empty() {
+        println!("bootstrap token, good once and for 24 hours: {secret}");
+        println!("make the first administrator with: provost bootstrap ADMIN_ID --token-file -");
+        return Ok(());
+    }
+    server::files::write_private(path, secret)
+        .map_err(|e| format!("cannot write `auth.bootstrap_file` `{}`: {e}", path.display()))?;
+    println!("bootstrap token, good once and for 24 hours: in {}", path.display());
+    Ok(())
+}
+
+async fn migrate(config: &Config) -> Result<(), Failure> {
+    let db = kernel::db::Db::open(config).await?;
+    let (before, after) = db.migrate().await?;
+    db.close().await;
+    if before == after {
+        println!("the schema is at version {after} already; nothing to do");
+    } else {
+        println!("the schema went from version {before} to {after}");
+    }
+    Ok(())
+}

@@ -1,1 +1,89 @@
-fn main(){}
+//! Figures as ratios to a floor measured in the same run.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    reason = "a bench that cannot go on stops; figures are rounded for people"
+)]
+
+mod create_role;
+mod floor;
+mod get_role;
+mod load;
+mod startup;
+
+use clap::{Parser, ValueEnum};
+use serde_json::json;
+
+/// Measures Provost on this machine. Client and server share its cores: compare ratios, not absolutes.
+#[derive(Parser)]
+struct Args {
+    /// What to measure
+    name: Bench,
+    /// Which engine
+    #[arg(long, default_value = "sqlite")]
+    engine: Engine,
+    /// Print one JSON object `{bench, engine, figures}`
+    #[arg(long)]
+    json: bool,
+    /// Seconds a round; every figure is the median of the rounds
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+    /// Rounds; floor and subject alternate
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Bench {
+    /// An empty tonic echo
+    UnaryFloor,
+    /// `RoleService.GetRole`, against the empty echo
+    GetRole,
+    /// `RoleService.CreateRole` with 64 writers, against the engine's own group-committed rows
+    CreateRole,
+    /// Start-up to SERVING on an existing database, and idle memory
+    Startup,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Engine {
+    /// Embedded
+    Sqlite,
+    /// Shared
+    Postgres,
+}
+
+impl From<Engine> for tests::Engine {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Sqlite => Self::Sqlite,
+            Engine::Postgres => Self::Postgres,
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let args = Args::parse();
+    let plan = load::Plan { seconds: args.seconds, rounds: args.rounds };
+    let figures = match args.name {
+        Bench::UnaryFloor => floor::run(plan).await,
+        Bench::GetRole => get_role::run(args.engine.into(), plan).await,
+        Bench::CreateRole => create_role::run(args.engine.into(), plan).await,
+        Bench::Startup => startup::run().await,
+    };
+    let bench = args.name.to_possible_value().unwrap().get_name().to_owned();
+    let engine = args.engine.to_possible_value().unwrap().get_name().to_owned();
+    if args.json {
+        println!("{}", json!({"bench": bench, "engine": engine, "figures": figures}));
+        return;
+    }
+    println!("{bench} on {engine}");
+    for (name, value) in figures.as_object().into_iter().flatten() {
+        println!("  {name:<12} {value}");
+    }
+}

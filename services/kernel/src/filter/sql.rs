@@ -38,8 +38,8 @@ impl Field {
     }
 
     /// A time field.
-    pub const fn time(name: &'static str) -> Self {
-        Self { name, column: name, kind: Kind::Time, sortable: true }
+    pub const fn time(name: &'static str, column: &'static str) -> Self {
+        Self { name, column, kind: Kind::Time, sortable: true }
     }
 
     /// A field of a few words.
@@ -242,7 +242,7 @@ mod tests {
     const FIELDS: [Field; 3] = [
         Field::text("role_id", "slug"),
         Field::words("state", "state", &["live", "closed"]),
-        Field::time("create_time"),
+        Field::time("create_time", "create_time"),
     ];
 
     fn sql(filter: &str) -> Result<Sql> {

@@ -1,7 +1,9 @@
 //! What a role is, without any I/O.
 
+use std::collections::{HashMap, HashSet};
+
 use kernel::{
-    Result,
+    Error, Result,
     audit::Resource,
     check::Checks,
     clock::Time,
@@ -109,6 +111,35 @@ impl Role {
         Ok(Self { stamp: self.stamp.undeleted(self.name(), now)?, ..self.clone() })
     }
 
+    /// The role after a change of what it takes in, which is stored beside it.
+    #[must_use]
+    pub fn touched(&self, now: Time) -> Self {
+        Self { stamp: self.stamp.next(now), ..self.clone() }
+    }
+
+    /// Whether the role may take `other` in, beside all `inclusions` (role, included) of the tenant: no circle, and no
+    /// chain of more than [`MAX_DEPTH`] roles through the new inclusion.
+    pub fn may_include(&self, other: &Role, inclusions: &[(RoleId, RoleId)]) -> Result<()> {
+        let below = levels(other.id, inclusions.iter().copied());
+        if below.iter().any(|level| level.contains(&self.id)) {
+            let message = format!(
+                "`{}` takes `{}` in already; roles never include each other",
+                other.name(),
+                self.name()
+            );
+            return Err(Error::cycle_or_depth(self.name(), message));
+        }
+        let above = levels(self.id, inclusions.iter().map(|(role, included)| (*included, *role)));
+        if above.len() + below.len() > MAX_DEPTH {
+            let message = format!(
+                "a chain of inclusions would be more than {MAX_DEPTH} roles long; include `{}` further up",
+                other.name()
+            );
+            return Err(Error::cycle_or_depth(self.name(), message));
+        }
+        Ok(())
+    }
+
     /// Names of the roles that it takes in.
     pub fn included_roles(&self) -> Vec<String> {
         let slugs = self.included.split(' ').filter(|s| !s.is_empty());
@@ -120,5 +151,80 @@ impl Role {
         checks.text("role.display_name", &self.display_name, 1, 128);
         checks.text("role.description", &self.description, 0, 1_024);
         checks.done().map(|()| self)
+    }
+}
+
+/// The roles that `steps` (from, to) lead to from `start`, step by step: as many levels as the longest chain from `start`
+/// has roles, itself included, but at most one more than [`MAX_DEPTH`].
+fn levels(start: RoleId, steps: impl Iterator<Item = (RoleId, RoleId)>) -> Vec<HashSet<RoleId>> {
+    let mut next: HashMap<RoleId, Vec<RoleId>> = HashMap::new();
+    for (from, to) in steps {
+        next.entry(from).or_default().push(to);
+    }
+    let mut levels = Vec::new();
+    let mut level = HashSet::from([start]);
+    while !level.is_empty() && levels.len() <= MAX_DEPTH {
+        let further = level.iter().filter_map(|role| next.get(role)).flatten().copied().collect();
+        levels.push(std::mem::replace(&mut level, further));
+    }
+    levels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernel::{ids::PartnerId, scope::PartnerRef};
+    use uuid::Uuid;
+
+    fn role(n: u128) -> Role {
+        let slug = |text: &str| Slug::parse("id", text).unwrap();
+        let partner = PartnerRef { id: PartnerId(Uuid::nil()), slug: slug("northwind") };
+        let acme =
+            TenantRef { id: TenantId(Uuid::nil()), slug: slug("acme"), state: "live".to_owned(), partner };
+        let new = NewRole { id: format!("r{n}"), display_name: "Role".to_owned(), ..NewRole::default() };
+        Role::create(&acme, new, RoleId(Uuid::from_u128(n)), Time::from_micros(1)).unwrap()
+    }
+
+    fn edges(pairs: &[(u128, u128)]) -> Vec<(RoleId, RoleId)> {
+        pairs.iter().map(|(a, b)| (RoleId(Uuid::from_u128(*a)), RoleId(Uuid::from_u128(*b)))).collect()
+    }
+
+    /// 1 includes 2 includes 3 …, `n` roles in all.
+    fn chain(n: u128) -> Vec<(RoleId, RoleId)> {
+        edges(&(1..n).map(|i| (i, i + 1)).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn roles_never_include_each_other_however_long_the_way() {
+        assert!(role(1).may_include(&role(1), &[]).is_err());
+        assert!(role(2).may_include(&role(1), &chain(2)).is_err());
+        assert!(role(8).may_include(&role(1), &chain(8)).is_err());
+        assert!(role(4).may_include(&role(1), &edges(&[(1, 2), (1, 3), (3, 4), (2, 5)])).is_err());
+        assert!(role(1).may_include(&role(4), &edges(&[(1, 2), (1, 3), (3, 4), (2, 5)])).is_ok());
+    }
+
+    #[test]
+    fn a_chain_has_at_most_eight_roles_counted_above_and_below() {
+        assert!(role(7).may_include(&role(8), &chain(7)).is_ok());
+        assert!(role(8).may_include(&role(9), &chain(8)).is_err());
+        // 1..4 above and 11..14 below make eight, 11..15 one too many
+        let below = |last: u128| edges(&(11..last).map(|i| (i, i + 1)).collect::<Vec<_>>());
+        assert!(role(4).may_include(&role(11), &[chain(4), below(14)].concat()).is_ok());
+        assert!(role(4).may_include(&role(11), &[chain(4), below(15)].concat()).is_err());
+        // what hangs beside the new chain does not lengthen it
+        assert!(role(1).may_include(&role(20), &[chain(8), edges(&[(20, 21)])].concat()).is_ok());
+    }
+
+    #[test]
+    fn of_several_ways_the_longest_counts() {
+        // 1 reaches 6 at once and over five others
+        let inclusions = edges(&[(1, 6), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 7)]);
+        assert!(role(7).may_include(&role(8), &inclusions).is_ok());
+        assert!(role(8).may_include(&role(9), &[inclusions, edges(&[(7, 8)])].concat()).is_err());
+    }
+
+    #[test]
+    fn a_circle_in_the_data_does_not_hang() {
+        assert!(role(3).may_include(&role(1), &edges(&[(1, 2), (2, 1)])).is_err());
     }
 }

@@ -1,9 +1,12 @@
-//! The use cases of roles.
+//! The use cases of roles; those of their members are in `member`, of what they take in, in `inclusion`.
 
 use kernel::{
     Ctx, Result,
     authz::{Action, Class},
-    db::list::{ListQuery, Page},
+    db::{
+        Executor,
+        list::{ListQuery, Page},
+    },
     error::Error,
     ids::Slug,
     name,
@@ -11,11 +14,12 @@ use kernel::{
 };
 
 use super::{
+    inclusion, member,
     model::{NewRole, Role, RoleId, RolePatch},
     store,
 };
 
-const fn action(rpc: &'static str, verb: &'static str, class: Class) -> Action {
+pub(super) const fn action(rpc: &'static str, verb: &'static str, class: Class) -> Action {
     Action { rpc, noun: "role", verb, class, scopes: &[ScopeKind::Tenant] }
 }
 const CREATE: Action = action("provost.role.v1.RoleService/CreateRole", "create", Class::Write);
@@ -25,7 +29,19 @@ const UPDATE: Action = action("provost.role.v1.RoleService/UpdateRole", "update"
 const DELETE: Action = action("provost.role.v1.RoleService/DeleteRole", "delete", Class::Write);
 const UNDELETE: Action = action("provost.role.v1.RoleService/UndeleteRole", "undelete", Class::Write);
 /// What roles can be asked for.
-pub const ACTIONS: &[Action] = &[CREATE, GET, LIST, UPDATE, DELETE, UNDELETE];
+pub const ACTIONS: &[Action] = &[
+    CREATE,
+    GET,
+    LIST,
+    UPDATE,
+    DELETE,
+    UNDELETE,
+    member::ADD,
+    member::REMOVE,
+    member::LIST,
+    inclusion::INCLUDE,
+    inclusion::EXCLUDE,
+];
 
 /// Creates a role in `parent`.
 pub async fn role_create(ctx: &Ctx, parent: &str, new: NewRole) -> Result<Role> {
@@ -43,7 +59,7 @@ pub async fn role_create(ctx: &Ctx, parent: &str, new: NewRole) -> Result<Role> 
 
 /// Returns a role, deleted or not.
 pub async fn role_get(ctx: &Ctx, name: &str) -> Result<Role> {
-    let (tenant, slug) = parse(name)?;
+    let (tenant, slug) = parse("name", name)?;
     let scope = ctx.tenant("name", &tenant).await?;
     ctx.authorize(GET, &scope).await?;
     find(&mut ctx.read().await?, scope.tenant()?, &slug).await
@@ -79,7 +95,7 @@ async fn change(
     etag: &str,
     apply: impl FnOnce(&Role) -> Result<Role>,
 ) -> Result<Role> {
-    let (tenant, slug) = parse(name)?;
+    let (tenant, slug) = parse("name", name)?;
     let scope = ctx.tenant("name", &tenant).await?;
     let permit = ctx.authorize(action, &scope).await?;
     let mut tx = ctx.begin(&permit).await?;
@@ -95,13 +111,13 @@ async fn change(
 }
 
 /// The tenant's name and the role's slug.
-pub(crate) fn parse(name: &str) -> Result<(String, Slug)> {
-    let [tenant, role] = name::parse("name", "tenants/{}/roles/{}", name)?;
+pub(super) fn parse(field: &str, name: &str) -> Result<(String, Slug)> {
+    let [tenant, role] = name::parse(field, "tenants/{}/roles/{}", name)?;
     Ok((format!("tenants/{tenant}"), role))
 }
 
-/// A role of the tenant, or NOT_FOUND.
-pub(crate) async fn find(db: &mut impl kernel::db::Executor, tenant: &TenantRef, slug: &Slug) -> Result<Role> {
+/// A role of the tenant, deleted or not, or `NOT_FOUND`.
+pub async fn find(db: &mut impl Executor, tenant: &TenantRef, slug: &Slug) -> Result<Role> {
     let found = store::role_get(db, tenant.id, slug).await?;
     found.ok_or_else(|| Error::not_found("role", format!("tenants/{}/roles/{slug}", tenant.slug)))
 }

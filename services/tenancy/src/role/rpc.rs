@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use kernel::{Kernel, Result, audit::Resource as _, list_query, mask::Mask};
+use kernel::{Kernel, Result, audit::Resource as _, db::list::ListQuery, list_query, mask::Mask};
 use proto::role::v1::{self as pb, role_service_server::RoleService};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
+    inclusion,
+    member::{self, RoleMember},
     model::{NewRole, Role, RolePatch},
     ops,
 };
@@ -16,8 +18,15 @@ pub struct RoleRpc(pub Arc<Kernel>);
 
 #[async_trait]
 impl RoleService for RoleRpc {
-    async fn create_role(&self, request: Request<pb::CreateRoleRequest>) -> Result<Response<pb::Role>, Status> {
-        self.0.serve(request, |ctx, r| async move { ops::role_create(&ctx, &r.parent, new(r.role_id, r.role)).await }).await
+    async fn create_role(
+        &self,
+        request: Request<pb::CreateRoleRequest>,
+    ) -> Result<Response<pb::Role>, Status> {
+        self.0
+            .serve(request, |ctx, r| async move {
+                ops::role_create(&ctx, &r.parent, new(r.role_id, r.role)).await
+            })
+            .await
     }
 
     async fn get_role(&self, request: Request<pb::GetRoleRequest>) -> Result<Response<pb::Role>, Status> {
@@ -37,7 +46,10 @@ impl RoleService for RoleRpc {
             .await
     }
 
-    async fn update_role(&self, request: Request<pb::UpdateRoleRequest>) -> Result<Response<pb::Role>, Status> {
+    async fn update_role(
+        &self,
+        request: Request<pb::UpdateRoleRequest>,
+    ) -> Result<Response<pb::Role>, Status> {
         self.0
             .serve(request, |ctx, r| async move {
                 let role = r.role.unwrap_or_default();
@@ -47,19 +59,79 @@ impl RoleService for RoleRpc {
             .await
     }
 
-    async fn delete_role(&self, request: Request<pb::DeleteRoleRequest>) -> Result<Response<pb::Role>, Status> {
+    async fn delete_role(
+        &self,
+        request: Request<pb::DeleteRoleRequest>,
+    ) -> Result<Response<pb::Role>, Status> {
         self.0.serve(request, |ctx, r| async move { ops::role_delete(&ctx, &r.name, &r.etag).await }).await
     }
 
-    async fn undelete_role(&self, request: Request<pb::UndeleteRoleRequest>) -> Result<Response<pb::Role>, Status> {
+    async fn undelete_role(
+        &self,
+        request: Request<pb::UndeleteRoleRequest>,
+    ) -> Result<Response<pb::Role>, Status> {
         self.0.serve(request, |ctx, r| async move { ops::role_undelete(&ctx, &r.name, &r.etag).await }).await
     }
 
-    async fn add_role_member(&self, _: Request<pb::AddRoleMemberRequest>) -> Result<Response<pb::RoleMember>, Status> { Err(Status::unimplemented("")) }
-    async fn remove_role_member(&self, _: Request<pb::RemoveRoleMemberRequest>) -> Result<Response<pb::RoleMember>, Status> { Err(Status::unimplemented("")) }
-    async fn list_role_members(&self, _: Request<pb::ListRoleMembersRequest>) -> Result<Response<pb::ListRoleMembersResponse>, Status> { Err(Status::unimplemented("")) }
-    async fn include_role(&self, _: Request<pb::IncludeRoleRequest>) -> Result<Response<pb::Role>, Status> { Err(Status::unimplemented("")) }
-    async fn exclude_role(&self, _: Request<pb::ExcludeRoleRequest>) -> Result<Response<pb::Role>, Status> { Err(Status::unimplemented("")) }
+    async fn add_role_member(
+        &self,
+        request: Request<pb::AddRoleMemberRequest>,
+    ) -> Result<Response<pb::RoleMember>, Status> {
+        self.0
+            .serve(request, |ctx, r| async move { member::role_member_add(&ctx, &r.name, &r.member).await })
+            .await
+    }
+
+    async fn remove_role_member(
+        &self,
+        request: Request<pb::RemoveRoleMemberRequest>,
+    ) -> Result<Response<pb::RoleMember>, Status> {
+        self.0
+            .serve(
+                request,
+                |ctx, r| async move { member::role_member_remove(&ctx, &r.name, &r.member).await },
+            )
+            .await
+    }
+
+    async fn list_role_members(
+        &self,
+        request: Request<pb::ListRoleMembersRequest>,
+    ) -> Result<Response<pb::ListRoleMembersResponse>, Status> {
+        self.0
+            .serve(request, |ctx, r| async move {
+                let query =
+                    ListQuery { page_size: r.page_size, page_token: r.page_token, ..ListQuery::default() };
+                let page = member::role_member_list(&ctx, &r.parent, &query).await?;
+                let members = page.items.into_iter().map(Into::into).collect();
+                Ok(pb::ListRoleMembersResponse { members, next_page_token: page.next_page_token })
+            })
+            .await
+    }
+
+    async fn include_role(
+        &self,
+        request: Request<pb::IncludeRoleRequest>,
+    ) -> Result<Response<pb::Role>, Status> {
+        self.0
+            .serve(
+                request,
+                |ctx, r| async move { inclusion::role_include(&ctx, &r.name, &r.included_role).await },
+            )
+            .await
+    }
+
+    async fn exclude_role(
+        &self,
+        request: Request<pb::ExcludeRoleRequest>,
+    ) -> Result<Response<pb::Role>, Status> {
+        self.0
+            .serve(
+                request,
+                |ctx, r| async move { inclusion::role_exclude(&ctx, &r.name, &r.included_role).await },
+            )
+            .await
+    }
 }
 
 fn new(id: String, role: Option<pb::Role>) -> NewRole {
@@ -88,5 +160,11 @@ impl From<Role> for pb::Role {
             display_name: role.display_name,
             description: role.description,
         }
+    }
+}
+
+impl From<RoleMember> for pb::RoleMember {
+    fn from(member: RoleMember) -> Self {
+        Self { member: member.member(), create_time: Some(member.create_time.into()) }
     }
 }

@@ -1,4 +1,4 @@
-//! SQL of roles. Soft deletion, updates and verbs all go through `role_update`.
+//! SQL of roles. Soft deletion and updates all go through `role_update`.
 
 use kernel::{
     Result,
@@ -39,8 +39,8 @@ const LIST: ListSpec = ListSpec {
         Field::text("role_id", "role.slug"),
         Field::text("display_name", "role.display_name"),
         Field::text("description", "role.description").unsorted(),
-        Field::time("create_time"),
-        Field::time("update_time"),
+        Field::time("create_time", "role.create_time"),
+        Field::time("update_time", "role.update_time"),
     ],
     order: "create_time",
     deleted: "role.delete_time",
@@ -66,10 +66,14 @@ pub async fn role_insert(tx: &mut Tx<'_>, role: &Role) -> Result<()> {
 }
 
 pub async fn role_get(db: &mut impl Executor, tenant: TenantId, slug: &Slug) -> Result<Option<Role>> {
-    on!(db, |c| sqlx::query_as(concat!("SELECT ", columns!(), " FROM role WHERE tenant_id = $1 AND slug = $2"))
-        .bind(tenant)
-        .bind(slug)
-        .fetch_optional(c))
+    on!(db, |c| sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM role WHERE tenant_id = $1 AND slug = $2"
+    ))
+    .bind(tenant)
+    .bind(slug)
+    .fetch_optional(c))
 }
 
 pub async fn role_update(tx: &mut Tx<'_>, role: &Role) -> Result<()> {
@@ -90,6 +94,11 @@ pub async fn role_update(tx: &mut Tx<'_>, role: &Role) -> Result<()> {
     changed_one(rows)
 }
 
-pub async fn role_list(db: &mut impl Executor, tenant: TenantId, query: &ListQuery, key: &PageKey) -> Result<Page<Role>> {
+pub async fn role_list(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    query: &ListQuery,
+    key: &PageKey,
+) -> Result<Page<Role>> {
     list(db, &LIST, &[("role.tenant_id", Value::Id(tenant.0))], query, key).await
 }

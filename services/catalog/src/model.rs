@@ -1,0 +1,319 @@
+//! Marketplaces, plugins and stages, without any I/O.
+
+use kernel::{
+    Result,
+    audit::Resource,
+    clock::Time,
+    error::Error,
+    ids::{Slug, clip},
+    uuid_id,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::tree::Digest;
+
+uuid_id! {
+    /// Identity of a marketplace.
+    MarketplaceId;
+    /// Identity of a plugin, the same through all its versions.
+    PluginId;
+    /// Identity of one version of a plugin.
+    PluginVersionId;
+}
+
+/// The vendor format that a marketplace came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// `.agents/plugins/marketplace.json`.
+    Codex,
+    /// `.claude-plugin/marketplace.json`.
+    Claude,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Codex, Self::Claude];
+
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Codex => "codex",
+            Self::Claude => "claude",
+        }
+    }
+}
+
+impl TryFrom<String> for Format {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        let known = Self::ALL.into_iter().find(|f| f.as_str() == text);
+        known.ok_or_else(|| {
+            Error::internal(format!("unknown marketplace format `{}` in the database", clip(&text)))
+        })
+    }
+}
+
+/// How far a plugin version is released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// For those who build it.
+    Alpha,
+    /// For those who try it.
+    Preview,
+    /// For everybody entitled.
+    Live,
+    /// Works, and will end.
+    Deprecated,
+    /// Kill switch: nobody may use it.
+    Withdrawn,
+}
+
+impl Stage {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Alpha, Self::Preview, Self::Live, Self::Deprecated, Self::Withdrawn];
+
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Alpha => "alpha",
+            Self::Preview => "preview",
+            Self::Live => "live",
+            Self::Deprecated => "deprecated",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+impl TryFrom<String> for Stage {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        let known = Self::ALL.into_iter().find(|s| s.as_str() == text);
+        known.ok_or_else(|| Error::internal(format!("unknown stage `{}` in the database", clip(&text))))
+    }
+}
+
+/// A connector that a plugin bundles.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// The vendor's key in the plugin.
+    pub key: String,
+    /// The vendor's connector id.
+    pub connector_id: String,
+    /// Whether the connector id is a template that each tenant has to fill.
+    pub templated: bool,
+}
+
+/// An MCP server that a plugin bundles. Nothing of it is ever run here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct McpServer {
+    /// The vendor's key in the plugin.
+    pub key: String,
+    /// Command line of a local server, or empty.
+    pub command: String,
+    /// Address of a remote server, or empty; both are empty where the vendor leaves the address to the client.
+    pub url: String,
+}
+
+/// A list that one column holds as canonical JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JsonList<T>(pub Vec<T>);
+
+impl<T: Serialize> JsonList<T> {
+    /// RFC 8785 canonical JSON, as stored.
+    pub fn to_text(&self) -> Result<String> {
+        serde_json_canonicalizer::to_string(&self.0).map_err(Error::internal)
+    }
+}
+
+impl<T: DeserializeOwned> TryFrom<String> for JsonList<T> {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        serde_json::from_str(&text).map(Self).map_err(Error::internal)
+    }
+}
+
+/// A vendor's list of plugins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
+pub struct Marketplace {
+    /// Identity.
+    pub id: MarketplaceId,
+    /// Last segment of the name: the vendor's own name in lower case.
+    pub slug: Slug,
+    /// For people.
+    pub display_name: String,
+    /// The vendor format.
+    #[sqlx(try_from = "String")]
+    pub format: Format,
+    /// What was imported last; tells a repeated import.
+    #[sqlx(try_from = "Vec<u8>")]
+    pub content_sha256: Digest,
+    /// Plugins in it now.
+    pub plugin_count: i64,
+    /// First import.
+    pub create_time: Time,
+    /// Last import that changed something; grows with every one.
+    pub update_time: Time,
+}
+
+impl Resource for Marketplace {
+    const KIND: &'static str = "marketplace";
+
+    fn name(&self) -> String {
+        format!("marketplaces/{}", self.slug)
+    }
+}
+
+/// A plugin with its current version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
+pub struct Plugin {
+    /// In which marketplace.
+    pub marketplace_id: MarketplaceId,
+    /// In which marketplace, by id in names.
+    pub marketplace_slug: Slug,
+    /// Identity.
+    pub id: PluginId,
+    /// Last segment of the name.
+    pub slug: Slug,
+    /// For people.
+    pub display_name: String,
+    /// The vendor's one-line description.
+    pub description: String,
+    /// The vendor's category.
+    pub category: String,
+    /// The current version.
+    pub version_id: PluginVersionId,
+    /// The vendor's version string; may be empty.
+    pub version: String,
+    /// Release stage of the current version.
+    #[sqlx(try_from = "String")]
+    pub stage: Stage,
+    /// Content of the current version.
+    #[sqlx(try_from = "Vec<u8>")]
+    pub content_sha256: Digest,
+    /// Connectors.
+    #[sqlx(try_from = "String")]
+    pub apps: JsonList<App>,
+    /// Skill names, sorted.
+    #[sqlx(try_from = "String")]
+    pub skills: JsonList<String>,
+    /// MCP servers.
+    #[sqlx(try_from = "String")]
+    pub mcp_servers: JsonList<McpServer>,
+    /// Whether it brings hooks.
+    pub has_hooks: bool,
+    /// First import.
+    pub create_time: Time,
+    /// Last change; grows with every one, so that it also tells a concurrent change.
+    pub update_time: Time,
+    /// When the marketplace stopped listing it.
+    pub delete_time: Option<Time>,
+}
+
+impl Resource for Plugin {
+    const KIND: &'static str = "plugin";
+
+    fn name(&self) -> String {
+        format!("marketplaces/{}/plugins/{}", self.marketplace_slug, self.slug)
+    }
+}
+
+impl Plugin {
+    /// The plugin with its current version in another stage.
+    #[must_use]
+    pub fn staged(&self, stage: Stage, now: Time) -> Self {
+        Self { stage, update_time: after(now, self.update_time), ..self.clone() }
+    }
+}
+
+/// `now`, or just after `before` where the clock has not moved on: change times of a row grow strictly.
+pub fn after(now: Time, before: Time) -> Time {
+    now.max(before.plus(std::time::Duration::from_micros(1)))
+}
+
+/// A marketplace, as other slices refer to it.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct MarketplaceRef {
+    /// Identity.
+    pub id: MarketplaceId,
+    /// Last segment of its name.
+    pub slug: Slug,
+}
+
+/// A listed plugin, as other slices refer to it.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct PluginRef {
+    /// Identity of its marketplace.
+    pub marketplace_id: MarketplaceId,
+    /// Identity.
+    pub plugin_id: PluginId,
+    /// Last segment of its marketplace's name.
+    pub marketplace_slug: Slug,
+    /// Last segment of its name.
+    pub plugin_slug: Slug,
+    /// Release stage of the current version.
+    #[sqlx(try_from = "String")]
+    pub stage: Stage,
+}
+
+/// An entry of a marketplace, or a part of a plugin, that was left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// What it calls itself.
+    pub entry: String,
+    /// Why, and what to do.
+    pub reason: String,
+}
+
+/// What one import did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportReport {
+    /// The marketplace after the import.
+    pub marketplace: Marketplace,
+    /// Plugins listed with content in the directory.
+    pub plugins: i64,
+    /// Their apps.
+    pub apps: i64,
+    /// Their skills.
+    pub skills: i64,
+    /// Their MCP servers.
+    pub mcp_servers: i64,
+    /// Slugs of plugins that were not there before.
+    pub added: Vec<Slug>,
+    /// Slugs of plugins whose content is new.
+    pub changed: Vec<Slug>,
+    /// Slugs of plugins that are no longer listed.
+    pub removed: Vec<Slug>,
+    /// What was left out.
+    pub skipped: Vec<Skipped>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_words_read_back_and_others_are_refused() {
+        for stage in Stage::ALL {
+            assert_eq!(Stage::try_from(stage.as_str().to_owned()).unwrap(), stage);
+        }
+        for format in Format::ALL {
+            assert_eq!(Format::try_from(format.as_str().to_owned()).unwrap(), format);
+        }
+        assert!(Stage::try_from("LIVE".to_owned()).is_err());
+        assert!(Format::try_from(String::new()).is_err());
+    }
+
+    #[test]
+    fn change_times_grow_even_when_the_clock_stands_or_goes_back() {
+        let (early, late) = (Time::from_micros(5), Time::from_micros(9));
+        assert_eq!(after(late, early), late);
+        assert_eq!(after(late, late), Time::from_micros(10));
+        assert_eq!(after(early, late), Time::from_micros(10));
+    }
+}

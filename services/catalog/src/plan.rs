@@ -1,0 +1,165 @@
+//! From what is in the tables and what is in a directory to what has to be written, without any I/O.
+
+use std::collections::BTreeMap;
+
+use kernel::{
+    clock::Time,
+    ids::{Ids, Slug},
+};
+
+use crate::{
+    model::{JsonList, Marketplace, Plugin, PluginId, PluginVersionId, Stage, after},
+    tree::Digest,
+    vendor::{Import, PluginImport},
+};
+
+/// A version that some plugin of the marketplace has or had.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct KnownVersion {
+    /// Whose.
+    pub plugin_id: PluginId,
+    /// Identity.
+    pub id: PluginVersionId,
+    /// Its content.
+    #[sqlx(try_from = "Vec<u8>")]
+    pub content_sha256: Digest,
+    /// Its stage.
+    #[sqlx(try_from = "String")]
+    pub stage: Stage,
+}
+
+/// What an import writes.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Plugins that were never there, each with its first version.
+    pub inserts: Vec<Plugin>,
+    /// Plugins that change, each with the `update_time` that it had.
+    pub updates: Vec<(Time, Plugin)>,
+    /// Changing plugins whose current version is new.
+    pub versions: Vec<Plugin>,
+    /// Changing plugins that return to an earlier version and take it to another stage.
+    pub stages: Vec<Plugin>,
+    /// Plugins that were not listed before.
+    pub added: Vec<Slug>,
+    /// Plugins whose content is new.
+    pub changed: Vec<Slug>,
+    /// Plugins that are no longer listed.
+    pub removed: Vec<Slug>,
+}
+
+impl Plan {
+    /// By how many plugins the marketplace grows; negative when it shrinks.
+    pub fn growth(&self) -> i64 {
+        let count = |slugs: &[Slug]| i64::try_from(slugs.len()).unwrap_or(i64::MAX);
+        count(&self.added) - count(&self.removed)
+    }
+}
+
+/// What an import finds and is given.
+pub struct Planner<'a> {
+    /// The marketplace after the import.
+    pub marketplace: &'a Marketplace,
+    /// All plugins that it ever listed.
+    pub plugins: Vec<Plugin>,
+    /// All versions that they ever had.
+    pub versions: Vec<KnownVersion>,
+    /// Stage of plugins not seen before.
+    pub initial_stage: Stage,
+    /// Where identities come from.
+    pub ids: &'a Ids,
+    /// When.
+    pub now: Time,
+}
+
+impl Planner<'_> {
+    /// Compares.
+    pub fn plan(self, import: &Import) -> Plan {
+        let mut plan = Plan::default();
+        let known: BTreeMap<_, _> = self.plugins.iter().map(|p| (&p.slug, p)).collect();
+        for found in &import.plugins {
+            match known.get(&found.slug) {
+                None => {
+                    plan.added.push(found.slug.clone());
+                    let plugin = self.first(found);
+                    plan.versions.push(plugin.clone());
+                    plan.inserts.push(plugin);
+                }
+                Some(before)
+                    if before.delete_time.is_none() && before.content_sha256 == found.content_sha256 => {}
+                Some(before) => self.change(before, found, &mut plan),
+            }
+        }
+        // an entry that was skipped is still listed: what is known of its plugin stays as it is
+        for gone in
+            self.plugins.iter().filter(|p| p.delete_time.is_none() && !import.listed.contains(&p.slug))
+        {
+            let update_time = after(self.now, gone.update_time);
+            let deleted = Plugin { update_time, delete_time: Some(update_time), ..gone.clone() };
+            plan.removed.push(gone.slug.clone());
+            plan.updates.push((gone.update_time, deleted));
+        }
+        plan.removed.sort();
+        plan
+    }
+
+    /// A plugin that was never there.
+    fn first(&self, found: &PluginImport) -> Plugin {
+        let (id, version_id) =
+            (PluginId(self.ids.new_id(self.now)), PluginVersionId(self.ids.new_id(self.now)));
+        Plugin {
+            marketplace_id: self.marketplace.id,
+            marketplace_slug: self.marketplace.slug.clone(),
+            id,
+            slug: found.slug.clone(),
+            display_name: found.display_name.clone(),
+            description: found.description.clone(),
+            category: found.category.clone(),
+            version_id,
+            version: found.version.clone(),
+            stage: self.initial_stage,
+            content_sha256: found.content_sha256,
+            apps: JsonList(found.apps.clone()),
+            skills: JsonList(found.skills.clone()),
+            mcp_servers: JsonList(found.mcp_servers.clone()),
+            has_hooks: found.has_hooks,
+            create_time: self.now,
+            update_time: self.now,
+            delete_time: None,
+        }
+    }
+
+    /// A known plugin with other content, or listed again.
+    fn change(&self, before: &Plugin, found: &PluginImport, plan: &mut Plan) {
+        let earlier = self
+            .versions
+            .iter()
+            .find(|v| v.plugin_id == before.id && v.content_sha256 == found.content_sha256);
+        let plugin = Plugin {
+            id: before.id,
+            version_id: earlier.map_or_else(|| PluginVersionId(self.ids.new_id(self.now)), |v| v.id),
+            stage: stage(before.stage, earlier.map(|v| v.stage)),
+            create_time: before.create_time,
+            update_time: after(self.now, before.update_time),
+            ..self.first(found)
+        };
+        match before.delete_time {
+            Some(_) => plan.added.push(plugin.slug.clone()),
+            None => plan.changed.push(plugin.slug.clone()),
+        }
+        match earlier {
+            None => plan.versions.push(plugin.clone()),
+            Some(version) if version.stage != plugin.stage => plan.stages.push(plugin.clone()),
+            Some(_) => {}
+        }
+        plan.updates.push((before.update_time, plugin));
+    }
+}
+
+/// New content takes over the plugin's stage; an earlier version comes back with the stage that it had. A plugin that is
+/// withdrawn stays so whatever its vendor publishes: an import never undoes a kill switch.
+fn stage(current: Stage, earlier: Option<Stage>) -> Stage {
+    match (current, earlier) {
+        (Stage::Withdrawn, _) | (_, None) => current,
+        (_, Some(own)) => own,
+    }
+}

@@ -1,0 +1,65 @@
+//! `provost usage` and `provost meter`.
+
+use clap::{Args, Subcommand};
+use prost_types::Timestamp;
+use proto::usage::v1::{ListMetersRequest, QueryUsageRequest, usage_service_client::UsageServiceClient};
+
+use crate::{
+    app::App,
+    args::{WatchArgs, choice, time},
+    client::{Link, MAX_ANSWER_BYTES},
+    error::{Exit, Result},
+};
+
+/// Verbs of usage.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Sum what was used
+    Query(Query),
+}
+
+/// Verbs of meters.
+#[derive(Debug, Subcommand)]
+pub enum MeterCommand {
+    /// List the meters
+    List,
+}
+
+/// What to sum.
+#[derive(Args, Debug)]
+pub struct Query {
+    /// Of which tenant; the context's by default
+    tenant: Option<String>,
+    /// What to count; repeatable, every meter by default
+    #[arg(long = "meter", value_name = "METER", value_delimiter = ',')]
+    meters: Vec<String>,
+    /// One figure for each of these; repeatable
+    #[arg(long, value_delimiter = ',', value_parser = choice("provost.usage.v1.UsageDimension"))]
+    group_by: Vec<i32>,
+    /// From when: `2026-11-01` or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<Timestamp>,
+    /// Until when, exclusive
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<Timestamp>,
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
+fn client(link: Link) -> UsageServiceClient<Link> {
+    UsageServiceClient::new(link).max_decoding_message_size(MAX_ANSWER_BYTES)
+}
+
+/// Runs a verb.
+pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
+    let Command::Query(args) = command;
+    let parent = app.names.tenant(args.tenant.as_deref())?;
+    let Query { meters, group_by, from: start_time, to: end_time, watch, .. } = args;
+    let request = QueryUsageRequest { parent, meters, start_time, end_time, group_by };
+    app.read(watch.watch, request, async |l, r| client(l).query_usage(r).await).await
+}
+
+/// Lists the meters.
+pub async fn meters(app: &mut App<'_, '_>) -> Result<Exit> {
+    app.read(false, ListMetersRequest {}, async |l, r| client(l).list_meters(r).await).await
+}

@@ -1,0 +1,77 @@
+//! Every message that the command line shows: its full name, and the columns of its table.
+
+/// A message with its full protobuf name.
+pub trait Named: prost::Message {
+    /// For example `provost.role.v1.Role`.
+    const NAME: &'static str;
+}
+
+/// `noun: Message, …;` names the messages of `provost.<noun>.v1`.
+macro_rules! named {
+    ($($noun:ident: $($message:ident),+;)*) => {$($(
+        impl Named for proto::$noun::v1::$message {
+            const NAME: &'static str = concat!("provost.", stringify!($noun), ".v1.", stringify!($message));
+        }
+    )+)*};
+}
+
+named! {
+    audit: ListAuditEventsResponse;
+    catalog: ImportMarketplaceResponse, ListMarketplacesResponse, ListPluginsResponse, Marketplace, Plugin;
+    decision: Decision;
+    duty: DutyGrant, ListDutyGrantsResponse;
+    entitlement: Entitlement, ListEntitlementsResponse;
+    group: Group, GroupMember, ListGroupMembersResponse, ListGroupsResponse;
+    partner: ListPartnersResponse, Partner, Portfolio;
+    principal: ListPrincipalsResponse, Principal;
+    role: ListRoleMembersResponse, ListRolesResponse, Role, RoleMember;
+    tenant: Contract, ListTenantsResponse, Tenant;
+    token: CreateTokenResponse, ListTokensResponse, Token, WhoAmIResponse;
+    unit: ListUnitsResponse, Unit;
+    usage: ListMetersResponse, QueryUsageResponse;
+}
+
+/// The columns of a table of `message`s, as field names; columns without any value are left out. Empty for a message that
+/// is never listed.
+pub fn columns(message: &str) -> &'static [&'static str] {
+    match message {
+        "provost.audit.v1.AuditEvent" => &["time", "actor", "action", "outcome", "targets", "partner"],
+        "provost.catalog.v1.Marketplace" => {
+            &["name", "display_name", "format", "plugin_count", "update_time"]
+        }
+        "provost.catalog.v1.Plugin" => {
+            &["name", "display_name", "version", "stage", "category", "delete_time"]
+        }
+        "provost.duty.v1.DutyGrant" => &["name", "principal", "duty", "create_time"],
+        "provost.entitlement.v1.Entitlement" => {
+            &["name", "role", "target", "effect", "max_stage", "not_before", "not_after"]
+        }
+        "provost.group.v1.Group" => &["name", "display_name", "external_id", "update_time", "delete_time"],
+        "provost.group.v1.GroupMember" | "provost.role.v1.RoleMember" => &["member", "create_time"],
+        "provost.partner.v1.Partner" => &["name", "display_name", "update_time", "delete_time"],
+        "provost.partner.v1.PortfolioStage" => &["stage", "tenants", "seats_contracted"],
+        "provost.principal.v1.Principal" => {
+            &["name", "kind", "display_name", "email", "unit", "owner", "state", "delete_time"]
+        }
+        "provost.role.v1.Role" => &["name", "display_name", "included_roles", "update_time", "delete_time"],
+        "provost.tenant.v1.Tenant" => {
+            &["name", "display_name", "partner", "state", "update_time", "delete_time"]
+        }
+        "provost.token.v1.Token" => &[
+            "name",
+            "kind",
+            "principal",
+            "display_name",
+            "scopes",
+            "expire_time",
+            "last_used_time",
+            "revoke_time",
+        ],
+        "provost.unit.v1.Unit" => &["name", "display_name", "parent_unit", "cost_center", "delete_time"],
+        "provost.usage.v1.Meter" => &["key", "unit", "description"],
+        "provost.usage.v1.UsageRow" => {
+            &["role", "unit_name", "principal", "client", "meter", "value", "unit"]
+        }
+        _ => &[],
+    }
+}

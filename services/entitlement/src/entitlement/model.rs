@@ -1,0 +1,320 @@
+//! What an entitlement is, without any I/O.
+
+use catalog::model::{MarketplaceId, PluginId};
+use kernel::{
+    Result,
+    audit::Resource,
+    check::Checks,
+    clock::Time,
+    error::Error,
+    ids::{Slug, TenantId},
+    scope::TenantRef,
+    stamp, uuid_id,
+};
+use serde::{Deserialize, Serialize};
+use tenancy::role::model::RoleId;
+
+uuid_id! {
+    /// Identity of an entitlement.
+    EntitlementId;
+}
+
+/// The role that stands for every principal of the tenant.
+pub const EVERYBODY: &str = "*";
+
+/// What an entitlement does, weakest permission first; a deny beats all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// May not be used.
+    Denied,
+    /// May be installed.
+    Available,
+    /// Installed unless removed.
+    Default,
+    /// Installed for good.
+    Required,
+}
+
+impl Effect {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::Available => "available",
+            Self::Default => "default",
+            Self::Required => "required",
+        }
+    }
+}
+
+impl TryFrom<String> for Effect {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        let all = [Self::Denied, Self::Available, Self::Default, Self::Required];
+        let found = all.into_iter().find(|e| e.as_str() == text);
+        found.ok_or_else(|| Error::internal(format!("effect `{text}` in the database")))
+    }
+}
+
+/// The least mature stage that a rule allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaxStage {
+    /// Everything that is not withdrawn.
+    Alpha,
+    /// Also what is being tried.
+    Preview,
+    /// What is released, also when its end is announced.
+    #[default]
+    Live,
+}
+
+impl MaxStage {
+    /// As stored, and as in the policy.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Alpha => "alpha",
+            Self::Preview => "preview",
+            Self::Live => "live",
+        }
+    }
+}
+
+impl TryFrom<String> for MaxStage {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        let found = [Self::Alpha, Self::Preview, Self::Live].into_iter().find(|s| s.as_str() == text);
+        found.ok_or_else(|| Error::internal(format!("stage ceiling `{text}` in the database")))
+    }
+}
+
+/// A rule: what holders of a role may use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
+pub struct Entitlement {
+    /// Whose.
+    pub tenant_id: TenantId,
+    /// Whose, by id in names.
+    pub tenant_slug: Slug,
+    /// Identity.
+    pub id: EntitlementId,
+    /// Last segment of the name.
+    pub slug: Slug,
+    /// Whom it concerns; none means everybody.
+    pub role_id: Option<RoleId>,
+    /// The same, by id in names.
+    pub role_slug: Option<Slug>,
+    /// Marketplace that it concerns.
+    pub marketplace_id: MarketplaceId,
+    /// Plugin that it concerns; none means all of the marketplace.
+    pub plugin_id: Option<PluginId>,
+    /// The same, as a name.
+    pub target: String,
+    /// What happens.
+    #[sqlx(try_from = "String")]
+    pub effect: Effect,
+    /// Least mature stage that it allows.
+    #[sqlx(try_from = "String")]
+    pub max_stage: MaxStage,
+    /// From when, inclusive.
+    pub not_before: Option<Time>,
+    /// Until when, exclusive.
+    pub not_after: Option<Time>,
+    /// Why.
+    pub reason: String,
+    /// Counts changes, from 1.
+    pub revision: i64,
+    /// When it was created.
+    pub create_time: Time,
+}
+
+/// What a caller says of a new entitlement.
+#[derive(Clone, Debug)]
+pub struct NewEntitlement {
+    /// Last segment of the name; empty lets the server choose.
+    pub id: String,
+    /// Name of the role, or `*`.
+    pub role: String,
+    /// Name of the marketplace or plugin.
+    pub target: String,
+    /// What happens.
+    pub effect: Effect,
+    /// Least mature stage that it allows.
+    pub max_stage: MaxStage,
+    /// From when, inclusive.
+    pub not_before: Option<Time>,
+    /// Until when, exclusive.
+    pub not_after: Option<Time>,
+    /// Why.
+    pub reason: String,
+}
+
+/// A role that was found; none stands for everybody.
+pub type Whom = Option<(RoleId, Slug)>;
+
+/// A target that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The marketplace.
+    pub marketplace_id: MarketplaceId,
+    /// The plugin; none means all of the marketplace.
+    pub plugin_id: Option<PluginId>,
+}
+
+impl Resource for Entitlement {
+    const KIND: &'static str = "entitlement";
+
+    fn name(&self) -> String {
+        name(&self.tenant_slug, self.slug.as_str())
+    }
+}
+
+/// The name of a tenant's entitlement.
+pub fn name(tenant: &Slug, slug: &str) -> String {
+    format!("tenants/{tenant}/entitlements/{slug}")
+}
+
+impl NewEntitlement {
+    /// Checks all that can be checked without looking anything up.
+    pub fn check(&self) -> Result<()> {
+        let mut checks = Checks::new();
+        checks.text("entitlement.reason", &self.reason, 0, 512);
+        let window = self.not_before.zip(self.not_after).is_none_or(|(from, until)| until > from);
+        checks.that(
+            "entitlement.not_after",
+            window,
+            "must be later than `not_before`; leave either unset for no bound",
+        );
+        checks.done()
+    }
+}
+
+impl Entitlement {
+    /// A new entitlement for `whom` to `target`.
+    pub fn create(
+        tenant: &TenantRef,
+        new: NewEntitlement,
+        whom: Whom,
+        target: Target,
+        id: EntitlementId,
+        now: Time,
+    ) -> Result<Self> {
+        new.check()?;
+        let slug = if new.id.is_empty() { derived_slug(id) } else { new.id };
+        let (role_id, role_slug) = whom.unzip();
+        Ok(Self {
+            tenant_id: tenant.id,
+            tenant_slug: tenant.slug.clone(),
+            id,
+            slug: Slug::parse("entitlement_id", &slug)?,
+            role_id,
+            role_slug,
+            marketplace_id: target.marketplace_id,
+            plugin_id: target.plugin_id,
+            target: new.target,
+            effect: new.effect,
+            max_stage: new.max_stage,
+            not_before: new.not_before,
+            not_after: new.not_after,
+            reason: new.reason,
+            revision: 1,
+            create_time: now,
+        })
+    }
+
+    /// The role's name, or `*`.
+    pub fn role(&self) -> String {
+        match &self.role_slug {
+            Some(role) => format!("tenants/{}/roles/{role}", self.tenant_slug),
+            None => EVERYBODY.to_owned(),
+        }
+    }
+
+    /// The etag.
+    pub fn etag(&self) -> String {
+        stamp::etag(self.revision)
+    }
+
+    /// Refuses a stale etag; an empty one is not checked.
+    pub fn matches(&self, etag: &str) -> Result<()> {
+        if etag.is_empty() || etag == self.etag() {
+            Ok(())
+        } else {
+            Err(Error::EtagStale { name: self.name() })
+        }
+    }
+}
+
+/// `e-` and the last twelve hex digits of the id: the part that does not say when it was made.
+fn derived_slug(id: EntitlementId) -> String {
+    let hex = id.0.simple().to_string();
+    format!("e-{}", hex.get(20..).unwrap_or(&hex))
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::{ids::PartnerId, scope::PartnerRef};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn slug(text: &str) -> Slug {
+        Slug::parse("id", text).unwrap()
+    }
+
+    fn create(change: impl FnOnce(&mut NewEntitlement)) -> Result<Entitlement> {
+        let partner = PartnerRef { id: PartnerId(Uuid::nil()), slug: slug("northwind") };
+        let tenant =
+            TenantRef { id: TenantId(Uuid::nil()), slug: slug("acme"), state: "live".to_owned(), partner };
+        let mut new = NewEntitlement {
+            id: String::new(),
+            role: EVERYBODY.to_owned(),
+            target: "marketplaces/codex".to_owned(),
+            effect: Effect::Available,
+            max_stage: MaxStage::default(),
+            not_before: None,
+            not_after: None,
+            reason: String::new(),
+        };
+        change(&mut new);
+        let id = EntitlementId("0197a1b2-0000-7000-8000-00c0ffee1234".parse().unwrap());
+        let target = Target { marketplace_id: MarketplaceId(Uuid::nil()), plugin_id: None };
+        Entitlement::create(&tenant, new, None, target, id, Time::from_micros(7))
+    }
+
+    #[test]
+    fn an_id_is_chosen_or_derived_from_the_end_of_the_uid() {
+        assert_eq!(create(|_| ()).unwrap().name(), "tenants/acme/entitlements/e-00c0ffee1234");
+        assert_eq!(create(|n| n.id = "bankers-factset".to_owned()).unwrap().slug.as_str(), "bankers-factset");
+        assert!(create(|n| n.id = "1st".to_owned()).is_err());
+    }
+
+    #[test]
+    fn a_window_must_be_open_for_some_time() {
+        let window = |from: i64, until: i64| {
+            create(|n| {
+                n.not_before = Some(Time::from_micros(from));
+                n.not_after = Some(Time::from_micros(until));
+            })
+        };
+        assert!(window(5, 6).is_ok());
+        assert!(window(5, 5).is_err());
+        assert!(window(6, 5).is_err());
+        assert!(create(|n| n.not_after = Some(Time::from_micros(0))).is_ok());
+    }
+
+    #[test]
+    fn a_reason_has_at_most_512_characters() {
+        assert!(create(|n| n.reason = "ä".repeat(512)).is_ok());
+        assert!(create(|n| n.reason = "ä".repeat(513)).is_err());
+    }
+
+    #[test]
+    fn a_stale_etag_is_refused_and_none_is_not_checked() {
+        let made = create(|_| ()).unwrap();
+        assert!(made.matches("").is_ok() && made.matches("r1").is_ok());
+        assert!(matches!(made.matches("r2"), Err(Error::EtagStale { .. })));
+    }
+}

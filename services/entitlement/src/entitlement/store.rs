@@ -1,0 +1,120 @@
+//! SQL of entitlements.
+
+use kernel::{
+    Result,
+    audit::Resource as _,
+    db::{
+        Executor,
+        list::{ListQuery, ListSpec, Page, list},
+        tx::Tx,
+    },
+    error::Error,
+    execute,
+    filter::{Field, Value},
+    ids::{Slug, TenantId},
+    on,
+    page::PageKey,
+    stamp::changed_one,
+};
+
+use super::model::Entitlement;
+
+macro_rules! role_slug {
+    () => {
+        "(SELECT r.slug FROM role r WHERE r.tenant_id = entitlement.tenant_id AND r.id = entitlement.role_id)"
+    };
+}
+
+macro_rules! columns {
+    () => {
+        concat!(
+            "entitlement.tenant_id, (SELECT t.slug FROM tenant t WHERE t.id = entitlement.tenant_id) AS tenant_slug, \
+             entitlement.id, entitlement.slug, entitlement.role_id, ",
+            role_slug!(),
+            " AS role_slug, entitlement.marketplace_id, entitlement.plugin_id, entitlement.target, \
+             entitlement.effect, entitlement.max_stage, entitlement.not_before, entitlement.not_after, \
+             entitlement.reason, entitlement.revision, entitlement.create_time"
+        )
+    };
+}
+
+const LIST: ListSpec = ListSpec {
+    name: "entitlements",
+    columns: columns!(),
+    from: "entitlement",
+    id: "entitlement.id",
+    fields: &[
+        Field::text("entitlement_id", "entitlement.slug"),
+        Field::text("role_id", concat!("COALESCE(", role_slug!(), ", '*')")).unsorted(),
+        Field::text("target", "entitlement.target").unsorted(),
+        Field::words("effect", "entitlement.effect", &["denied", "available", "default", "required"]),
+        Field::time("create_time", "entitlement.create_time"),
+    ],
+    order: "create_time",
+    deleted: "",
+};
+
+/// Inserts a new entitlement.
+pub async fn entitlement_insert(tx: &mut Tx<'_>, new: &Entitlement) -> Result<()> {
+    let query = "INSERT INTO entitlement (tenant_id, id, slug, role_id, marketplace_id, plugin_id, target, effect, \
+         max_stage, not_before, not_after, reason, revision, create_time) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    execute!(
+        tx,
+        sqlx::query(query)
+            .bind(new.tenant_id)
+            .bind(new.id)
+            .bind(&new.slug)
+            .bind(new.role_id)
+            .bind(new.marketplace_id)
+            .bind(new.plugin_id)
+            .bind(&new.target)
+            .bind(new.effect.as_str())
+            .bind(new.max_stage.as_str())
+            .bind(new.not_before)
+            .bind(new.not_after)
+            .bind(&new.reason)
+            .bind(new.revision)
+            .bind(new.create_time)
+    )
+    .map(|_| ())
+    .map_err(|e| e.on_unique(|| Error::exists("entitlement", new.name())))
+}
+
+/// Reads an entitlement by the last segment of its name.
+pub async fn entitlement_get(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    slug: &Slug,
+) -> Result<Option<Entitlement>> {
+    on!(db, |c| sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM entitlement WHERE tenant_id = $1 AND slug = $2"
+    ))
+    .bind(tenant)
+    .bind(slug)
+    .fetch_optional(c))
+}
+
+/// Lists entitlements of a tenant.
+pub async fn entitlement_list(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    query: &ListQuery,
+    key: &PageKey,
+) -> Result<Page<Entitlement>> {
+    list(db, &LIST, &[("entitlement.tenant_id", Value::Id(tenant.0))], query, key).await
+}
+
+/// Deletes an entitlement in the revision that was read.
+pub async fn entitlement_delete(tx: &mut Tx<'_>, old: &Entitlement) -> Result<()> {
+    let rows = execute!(
+        tx,
+        sqlx::query("DELETE FROM entitlement WHERE tenant_id = $1 AND id = $2 AND revision = $3")
+            .bind(old.tenant_id)
+            .bind(old.id)
+            .bind(old.revision)
+    )?;
+    changed_one(rows)
+}

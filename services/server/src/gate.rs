@@ -1,0 +1,206 @@
+//! What every call passes first, whatever its protocol: load shedding, the deadline, the trace, the measurements.
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, StatusCode};
+use kernel::{
+    Kernel,
+    ctx::CallInfo,
+    error::Error,
+    telemetry::{CallMetrics, Telemetry, remote_context},
+};
+use opentelemetry::trace::TraceContextExt as _;
+use tokio::sync::Semaphore;
+use tonic::{Code, Status};
+use tracing::Instrument as _;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// How long a shed caller should stay away.
+const SHED_PAUSE: Duration = Duration::from_millis(250);
+/// Answered also under full load: what watches us must not be shed with the rest.
+const ALWAYS: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/grpc.health.v1.Health/Check"];
+
+/// What the gate knows.
+pub struct Gate {
+    kernel: Arc<Kernel>,
+    metrics: CallMetrics,
+    slots: Semaphore,
+    limit: Duration,
+    /// Paths that become a metric label; any other is counted under one name.
+    paths: HashSet<String>,
+}
+
+impl Gate {
+    /// From the configuration.
+    pub fn new(kernel: &Arc<Kernel>, telemetry: &Telemetry) -> Self {
+        let settings = &kernel.config.server;
+        let rpcs = crate::app::actions().map(|a| match a.rpc.split_once(' ') {
+            Some((_, path)) => path.to_owned(),
+            None => format!("/{}", a.rpc),
+        });
+        Self {
+            metrics: CallMetrics::new(&telemetry.meter()),
+            slots: Semaphore::new(settings.max_concurrent_requests),
+            limit: Duration::from_secs(settings.request_timeout_seconds),
+            paths: rpcs.chain(ALWAYS.map(str::to_owned)).collect(),
+            kernel: Arc::clone(kernel),
+        }
+    }
+
+    fn label<'p>(&self, path: &'p str) -> &'p str {
+        if self.paths.contains(path) { path.trim_start_matches('/') } else { "other" }
+    }
+}
+
+/// Lets one call through.
+pub async fn gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+    let (begun, path) = (Instant::now(), request.uri().path().to_owned());
+    let method = gate.label(&path).to_owned();
+    let slot = gate.slots.try_acquire();
+    let grpc = is_grpc(request.headers());
+    if slot.is_err() && !ALWAYS.contains(&path.as_str()) {
+        gate.metrics.shed();
+        return refuse(Error::Overloaded { retry_after: SHED_PAUSE }, grpc, "");
+    }
+    gate.metrics.started();
+    let id = gate.kernel.ids.new_id(gate.kernel.clock.now());
+    let remote = remote_context(request.headers());
+    let trace_id = remote.span().span_context().trace_id();
+    let span = tracing::info_span!("rpc", otel.name = %method, otel.kind = "server", call = %id);
+    // without an exporter there is no layer to hold the parent, and nothing is lost
+    let _ = span.set_parent(remote);
+    let own = span.context().span().span_context().trace_id();
+    let trace = [own, trace_id].into_iter().find(|t| *t != opentelemetry::TraceId::INVALID);
+    let info = CallInfo { id, trace_id: trace.map_or_else(String::new, |t| t.to_string()) };
+    let limit = deadline(request.headers()).map_or(gate.limit, |asked| asked.min(gate.limit));
+    request.extensions_mut().insert(info);
+    let answered = tokio::time::timeout(limit, next.run(request).instrument(span.clone())).await;
+    let response = match answered {
+        Ok(response) => explained(response, grpc),
+        Err(_) => refuse(Error::Deadline, grpc, ""),
+    };
+    let code = code(&response, grpc);
+    gate.metrics.finished(&method, code, begun.elapsed());
+    let ms = begun.elapsed().as_secs_f64() * 1_000.0;
+    span.in_scope(|| match code {
+        "OK" => tracing::debug!(method, code, ms, "answered"),
+        _ => tracing::info!(method, code, ms, "answered"),
+    });
+    response
+}
+
+/// An error in the protocol of the caller.
+fn refuse(error: Error, grpc: bool, incident: &str) -> Response {
+    if grpc {
+        return error.into_status(incident).into_http::<Body>();
+    }
+    let status = match error.code() {
+        Code::ResourceExhausted => StatusCode::SERVICE_UNAVAILABLE,
+        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let body = serde_json::json!({"code": error.code() as i32, "message": error.message()});
+    let mut response = (status, axum::Json(body)).into_response();
+    if matches!(error, Error::Overloaded { .. }) {
+        response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// The framework's own refusals get a reason like all others: a message over the limit comes as OUT_OF_RANGE without one.
+fn explained(response: Response, grpc: bool) -> Response {
+    if !grpc || code(&response, grpc) != "OUT_OF_RANGE" || response.headers().contains_key("grpc-status-details-bin") {
+        return response;
+    }
+    let error = Error::Limit {
+        limit: "server.max_message_bytes".to_owned(),
+        message: "the message is larger than the server accepts; send less at once".to_owned(),
+    };
+    refuse(error, grpc, "")
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    kind.is_some_and(|k| k.starts_with("application/grpc"))
+}
+
+/// The caller's `grpc-timeout`: digits and a unit (gRPC over HTTP/2, "Timeout").
+fn deadline(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let n: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    match unit {
+        "H" => Some(Duration::from_secs(n * 3_600)),
+        "M" => Some(Duration::from_secs(n * 60)),
+        "S" => Some(Duration::from_secs(n)),
+        "m" => Some(Duration::from_millis(n)),
+        "u" => Some(Duration::from_micros(n)),
+        "n" => Some(Duration::from_nanos(n)),
+        _ => None,
+    }
+}
+
+/// The answer's gRPC code by name, or its HTTP status class. Unary errors stand in the headers; a stream's later fate
+/// does not show here.
+fn code(response: &Response, grpc: bool) -> &'static str {
+    if !grpc {
+        return match response.status().as_u16() {
+            200..=299 => "OK",
+            400..=499 => "HTTP_4XX",
+            _ => "HTTP_5XX",
+        };
+    }
+    Status::from_header_map(response.headers()).map_or("OK", |status| name(status.code()))
+}
+
+fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_timeouts_are_read_and_nonsense_is_ignored() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", text.parse().unwrap());
+            deadline(&headers)
+        };
+        assert_eq!(read("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(read("2S"), Some(Duration::from_secs(2)));
+        assert_eq!(read("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
+        for nonsense in ["", "S", "1", "-1S", "999999999S", "1x"] {
+            assert_eq!(read(nonsense), None, "{nonsense}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Roles get their plugins, and a few questions show the answers.
+
+use proto::{
+    catalog::v1::{self as catalog, Stage, catalog_service_client::CatalogServiceClient},
+    decision::v1::{self as decision, decision_service_client::DecisionServiceClient},
+    entitlement::v1::{self as entitlement, Effect, entitlement_service_client::EntitlementServiceClient},
+};
+use serde::Serialize;
+
+use super::{
+    Failure, Progress,
+    catalog::Catalog,
+    client::{done, ensured},
+    people::{People, TENANT},
+};
+
+/// One answered question.
+#[derive(Serialize)]
+pub struct DecisionReport {
+    /// Who.
+    pub principal: String,
+    /// What.
+    pub plugin: String,
+    /// Yes or no.
+    pub allowed: bool,
+    /// Why.
+    pub reason: String,
+}
+
+/// The plugins that the story is about.
+struct Cast<'c> {
+    analytics: &'c str,
+    sales: &'c str,
+    banking: &'c str,
+    developer: &'c str,
+    preview: &'c str,
+}
+
+fn cast(catalog: &Catalog) -> Option<Cast<'_>> {
+    Some(Cast {
+        analytics: catalog.pick(&["data-analytics", "snowflake", "databricks", "data"], 0)?,
+        sales: catalog.pick(&["sales", "salesforce", "hubspot"], 1)?,
+        banking: catalog.pick(&["investment-banking", "factset", "pitchbook", "finance"], 2)?,
+        developer: catalog.pick(&["product-design", "github", "linear", "engineering"], 3)?,
+        preview: catalog.pick(&["public-equity-investing", "lseg", "alpaca", "legal"], 4)?,
+    })
+}
+
+/// Gives roles their plugins and puts one plugin into preview.
+pub async fn entitle(people: &People, catalog: &Catalog, progress: Progress) -> Result<(), Failure> {
+    let Some(cast) = cast(catalog) else {
+        progress.step("fewer than five plugins: no entitlements to show");
+        return Ok(());
+    };
+    progress.step("entitling roles");
+    preview(people, cast.preview).await?;
+    let rules = [
+        ("analysts-analytics", "data-analyst", cast.analytics, Effect::Default, "daily work"),
+        ("sales-crm", "sales", cast.sales, Effect::Required, "every account is kept there"),
+        ("bankers-research", "investment-banker", cast.banking, Effect::Default, "comparables and models"),
+        ("bankers-equities", "investment-banker", cast.preview, Effect::Available, "once it is live"),
+        ("developers-tools", "developer", cast.developer, Effect::Available, "who wants it"),
+        ("sales-no-research", "sales", cast.banking, Effect::Denied, "information barrier"),
+    ];
+    let mut client = EntitlementServiceClient::new(people.consultant.channel.clone());
+    for (id, role, target, effect, reason) in rules {
+        let rule = entitlement::Entitlement {
+            role: format!("{TENANT}/roles/{role}"),
+            target: target.to_owned(),
+            effect: effect.into(),
+            max_stage: Stage::Live.into(),
+            reason: reason.to_owned(),
+            ..Default::default()
+        };
+        let request = entitlement::CreateEntitlementRequest {
+            parent: TENANT.to_owned(),
+            entitlement_id: id.to_owned(),
+            entitlement: Some(rule),
+            ..Default::default()
+        };
+        ensured("entitling a role", client.create_entitlement(people.consultant.ask(request)).await)?;
+    }
+    Ok(())
+}
+
+async fn preview(people: &People, plugin: &str) -> Result<(), Failure> {
+    let mut client = CatalogServiceClient::new(people.admin.channel.clone());
+    let ask = catalog::GetPluginRequest { name: plugin.to_owned() };
+    let now = done("reading a plugin", client.get_plugin(people.admin.ask(ask)).await)?;
+    if now.stage() == Stage::Preview {
+        return Ok(());
+    }
+    let request = catalog::SetPluginStageRequest {
+        name: plugin.to_owned(),
+        stage: Stage::Preview.into(),
+        ..Default::default()
+    };
+    done("setting a stage", client.set_plugin_stage(people.admin.ask(request)).await).map(|_| ())
+}
+
+/// Asks: allowed, denied by rule, no rule, not yet live, and an agent through its owner.
+pub async fn check(people: &People, catalog: &Catalog, progress: Progress) -> Result<Vec<DecisionReport>, Failure> {
+    let Some(cast) = cast(catalog) else { return Ok(Vec::new()) };
+    progress.step("asking for decisions");
+    let questions = [
+        ("maria", cast.analytics),
+        ("maria-agent", cast.analytics),
+        ("ivy", cast.banking),
+        ("sam", cast.banking),
+        ("dmitri", cast.sales),
+        ("ivy", cast.preview),
+    ];
+    let mut client = DecisionServiceClient::new(people.consultant.channel.clone());
+    let mut reports = Vec::new();
+    for (principal, plugin) in questions {
+        let principal = format!("{TENANT}/principals/{principal}");
+        let request = decision::CheckRequest { principal: principal.clone(), plugin: plugin.to_owned() };
+        let answer = done("asking for a decision", client.check(people.consultant.ask(request)).await)?;
+        let reason = answer.reason().as_str_name().trim_start_matches("DECISION_REASON_").to_owned();
+        reports.push(DecisionReport { principal, plugin: plugin.to_owned(), allowed: answer.allowed, reason });
+    }
+    Ok(reports)
+}

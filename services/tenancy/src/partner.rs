@@ -1,0 +1,6 @@
+//! Consulting firms that run rollouts, and their portfolios.
+
+pub mod model;
+pub mod ops;
+pub mod rpc;
+pub mod store;

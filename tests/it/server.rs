@@ -1,0 +1,167 @@
+//! The port: limits, load, health, protocols, shutdown.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::Method;
+use proto::role::v1::{self as role, role_service_client::RoleServiceClient};
+use tests::{Engine, Site, World, both_engines, http as web, postgres::Postgres, world};
+use tonic::Code;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+use crate::errors::reason;
+
+async fn health(site: &Site, service: &str) -> ServingStatus {
+    let request = HealthCheckRequest { service: service.to_owned() };
+    HealthClient::new(site.channel.clone()).check(request).await.unwrap().into_inner().status()
+}
+
+both_engines! {
+    async fn every_service_is_serving(site: Site) {
+        for service in ["", "provost.role.v1.RoleService", "provost.decision.v1.DecisionService"] {
+            assert_eq!(health(&site, service).await, ServingStatus::Serving, "{service}");
+        }
+        assert_eq!(web::get(&format!("{}/healthz", site.running.url())).await.status, 200);
+        assert_eq!(web::get(&format!("{}/readyz", site.running.url())).await.status, 200);
+    }
+
+    async fn a_ten_megabyte_message_is_refused_and_the_connection_lives_on(site: Site) {
+        let world = World::build(site).await;
+        let status = world::create_role(&world.owner, "banker", &"x".repeat(10_000_000)).await.unwrap_err();
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "LIMIT_EXCEEDED"));
+        world.role("banker").await;
+    }
+
+    async fn measurements_are_there_to_be_scraped(site: Site) {
+        let world = World::build(site).await;
+        world.role("banker").await;
+        let text = web::get(&format!("{}/metrics", world.site.running.url())).await.text();
+        let line = text.lines().find(|l| l.starts_with("rpc_server_duration_seconds_count") && l.contains("CreateRole"));
+        assert!(line.is_some_and(|l| l.contains("code=\"OK\"")), "{text}");
+        // a path that nobody serves does not become a label of its own
+        web::get(&format!("{}/whatever/123", world.site.running.url())).await;
+        assert!(!web::get(&format!("{}/metrics", world.site.running.url())).await.text().contains("whatever"));
+    }
+
+    async fn a_caller_without_time_left_gets_a_deadline_and_nothing_changes(site: Site) {
+        let world = World::build(site).await;
+        let mut request = world.owner.ask(role::CreateRoleRequest {
+            parent: world::ACME.to_owned(),
+            role_id: "banker".to_owned(),
+            role: Some(role::Role { display_name: "x".to_owned(), ..Default::default() }),
+            ..Default::default()
+        });
+        request.metadata_mut().insert("grpc-timeout", "1n".parse().unwrap());
+        let status = RoleServiceClient::new(world.owner.channel.clone()).create_role(request).await.unwrap_err();
+        assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status:?}");
+        // the turn that was given up does not stand in the next one's way
+        world.role("trader").await;
+    }
+
+    async fn grpc_web_is_served_on_the_same_port(site: Site) {
+        let world = World::build(site).await;
+        let body: Bytes = [0_u8, 0, 0, 0, 0].to_vec().into();
+        let url = format!("{}/provost.token.v1.TokenService/WhoAmI", world.site.running.url());
+        let bearer = format!("Bearer {}", world.owner.secret);
+        let headers = [("content-type", "application/grpc-web+proto"), ("authorization", bearer.as_str())];
+        let answer = web::send(Method::POST, &url, &headers, body).await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.text().contains("tenants/acme/principals/owner"), "{}", answer.text());
+        assert!(answer.text().contains("grpc-status:0") || answer.text().contains("grpc-status: 0"));
+    }
+
+    async fn the_contract_is_served_by_reflection(site: Site) {
+        use tonic_reflection::pb::v1::{
+            ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+            server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+        };
+        let ask = ServerReflectionRequest { host: String::new(), message_request: Some(MessageRequest::ListServices(String::new())) };
+        let mut client = ServerReflectionClient::new(site.channel.clone());
+        let mut answers = client.server_reflection_info(tokio_stream::iter([ask])).await.unwrap().into_inner();
+        let Some(MessageResponse::ListServicesResponse(list)) = answers.message().await.unwrap().unwrap().message_response else {
+            panic!("no list")
+        };
+        assert!(list.service.iter().any(|s| s.name == "provost.role.v1.RoleService"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn load_beyond_the_limit_is_shed_with_a_time_to_come_back() {
+    use tonic_types::StatusExt as _;
+    let limit = [("server.max_concurrent_requests", "1".to_owned())];
+    let world = World::build(Site::start_with(Engine::Sqlite, &limit).await).await;
+    let calls: Vec<_> = (0..64)
+        .map(|n| {
+            let owner = world.owner.clone();
+            tokio::spawn(async move { world::create_role(&owner, &format!("r{n}"), "x").await })
+        })
+        .collect();
+    let (mut done, mut shed) = (0, 0);
+    for call in calls {
+        match call.await.unwrap() {
+            Ok(_) => done += 1,
+            Err(status) => {
+                assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "OVERLOADED"));
+                assert!(status.get_error_details().retry_info().is_some());
+                shed += 1;
+            }
+        }
+    }
+    assert!(done >= 1 && shed >= 1, "{done} done, {shed} shed");
+    // what watches us is never shed, and the shedding is counted
+    let text = web::get(&format!("{}/metrics", world.site.running.url())).await.text();
+    assert!(text.contains(&format!("rpc_server_shed_total {shed}")) || text.contains("rpc_server_shed_total{"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_goes_away_in_mid_request_is_told_and_comes_back() {
+    let mut server = tokio::task::spawn_blocking(Postgres::start).await.unwrap();
+    let url = server.template_url();
+    let settings = tests::site::config(&[("database.url", url.clone())]);
+    kernel::db::Db::open(&settings).await.unwrap().migrate().await.unwrap();
+    let clock = kernel::clock::Clock::manual(kernel::clock::Time::parse("t", tests::site::START).unwrap());
+    let short = [("database.acquire_timeout_seconds", "1".to_owned())];
+    let site = Site::on(Engine::Postgres, Arc::new(tempfile::tempdir().unwrap()), url, clock, &short).await;
+    let world = World::build(site).await;
+    let before = world.role("banker").await;
+    let calls: Vec<_> = (0..8)
+        .map(|n| {
+            let owner = world.owner.clone();
+            tokio::spawn(async move { world::create_role(&owner, &format!("r{n}"), "x").await })
+        })
+        .collect();
+    tokio::task::spawn_blocking(move || server.kill()).await.unwrap();
+    for call in calls {
+        // whoever was answered with success was so before the end; nobody gets an unexplained failure
+        if let Err(status) = call.await.unwrap() {
+            assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "DATABASE_UNAVAILABLE"));
+        }
+    }
+    let ask = role::GetRoleRequest { name: before.name };
+    let status = RoleServiceClient::new(world.owner.channel.clone()).get_role(world.owner.ask(ask)).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "DATABASE_UNAVAILABLE"));
+    for _ in 0..100 {
+        if health(&world.site, "provost.role.v1.RoleService").await == ServingStatus::NotServing {
+            assert_eq!(web::get(&format!("{}/readyz", world.site.running.url())).await.status, 503);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("health still says SERVING without a database");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_committed_is_there_after_a_restart() {
+    for engine in Engine::BOTH {
+        let world = World::build(Site::start(engine).await).await;
+        let role = world.role("banker").await;
+        let secret = world.owner.secret.clone();
+        drop(world.admin);
+        let (engine, dir, url, clock) = world.site.stop().await;
+        let again = Site::on(engine, dir, url, clock, &[]).await;
+        let owner = again.caller(&secret);
+        let ask = role::GetRoleRequest { name: role.name.clone() };
+        let found = RoleServiceClient::new(owner.channel.clone()).get_role(owner.ask(ask)).await.unwrap().into_inner();
+        assert_eq!(found, role);
+    }
+}
