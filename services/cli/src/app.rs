@@ -48,8 +48,13 @@ pub struct Page {
 }
 
 impl<'a, 'c> App<'a, 'c> {
-    /// Puts flags, environment and context together. Nothing is sent yet and no token is read.
-    pub fn new(global: Global, console: &'a mut Console<'c>) -> Result<Self> {
+    /// Puts flags, environment and context together. Nothing is sent yet and no token is read. A `local` command talks to
+    /// no server, so a broken file of contexts cannot stop it.
+    pub fn new(global: Global, local: bool, console: &'a mut Console<'c>) -> Result<Self> {
+        if local {
+            let settings = Settings::new(&global.place(), console.env, None);
+            return Ok(Self { console, global, names: Names::default(), settings, client: None });
+        }
         let config = Config::load(&Config::path(console.env)?)?;
         let wanted = global.context.clone().or_else(|| (console.env)("PROVOST_CONTEXT"));
         let context = config.pick(wanted.as_deref())?.map(|(_, context)| context);
@@ -128,7 +133,7 @@ impl<'a, 'c> App<'a, 'c> {
         let first = Page {
             filter: args.filter.clone(),
             order_by: args.order_by.clone(),
-            page_size: args.page.page_size,
+            page_size: args.page.page_size.unwrap_or_default(),
             page_token: args.page.page_token.clone(),
         };
         self.pages(watch, args.page.all, first, ask, rpc).await
@@ -145,7 +150,7 @@ impl<'a, 'c> App<'a, 'c> {
         Q: RpcRequest + Clone,
         A: Named,
     {
-        let (page_size, page_token) = (args.page_size, args.page_token.clone());
+        let (page_size, page_token) = (args.page_size.unwrap_or_default(), args.page_token.clone());
         let first = Page { filter: String::new(), order_by: String::new(), page_size, page_token };
         self.pages(false, args.all, first, ask, rpc).await
     }
@@ -256,5 +261,40 @@ impl<'a, 'c> App<'a, 'c> {
                 shown = now;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use proto::token::v1::WhoAmIResponse;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_shows_changes_only() {
+        let mut out = Vec::new();
+        let mut console = Console {
+            out: &mut out,
+            err: &mut Vec::new(),
+            input: &mut &b""[..],
+            interactive: false,
+            env: &|_| None,
+        };
+        let mut app = App::new(Global::default(), true, &mut console).unwrap();
+        let read = Cell::new(0);
+        let answers = ["one", "one", "two", "two"];
+        let result = app
+            .show(true, async || {
+                let principal =
+                    answers.get(read.replace(read.get() + 1)).ok_or(Error::Local("end".to_owned()))?;
+                let answer =
+                    WhoAmIResponse { principal: (*principal).to_owned(), ..WhoAmIResponse::default() };
+                Ok(Answer::One(reflect(&answer)?))
+            })
+            .await;
+        assert!(matches!(result, Err(Error::Local(_))));
+        assert_eq!(String::from_utf8(out).unwrap(), "principal  one\nprincipal  two\n");
     }
 }

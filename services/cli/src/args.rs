@@ -19,9 +19,8 @@ use crate::{
 #[derive(Args, Debug)]
 pub struct PageArgs {
     /// At most this many, 1 to 1000; the server's default is 50
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
-        value_parser = clap::value_parser!(i32).range(1..=1000))]
-    pub page_size: i32,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=1000))]
+    pub page_size: Option<i32>,
     /// Go on where a page ended
     #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
     pub page_token: String,

@@ -9,6 +9,15 @@ use crate::{commands, context::Place, output::Format};
 
 /// What stands below the help of `provost` itself.
 const AFTER_HELP: &str = "\
+Examples:
+  provost context add local --token-file ./token --partner northwind --tenant acme
+  provost tenant create acme --display-name Acme
+  provost role add-member banker --member principal:maria
+  provost marketplace import ./codex-official
+  provost entitlement create --role banker --target codex-official/factset --effect default
+  provost check maria codex-official/factset
+  provost usage query --group-by role --meter tokens.input
+
 Names: `tenants/acme/roles/banker` in full, `acme/banker` in short, `banker` with --tenant or a context's tenant.
 
 Environment:
@@ -47,7 +56,15 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// How answers are written
-    #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "table|json|yaml",
+        hide_possible_values = true
+    )]
     pub output: Format,
     /// The context to use instead of the current one
     #[arg(long, global = true, value_name = "NAME")]
@@ -152,6 +169,13 @@ pub enum Command {
         /// Which shell
         shell: Shell,
     },
+}
+
+impl Command {
+    /// Whether it talks to no server.
+    pub fn is_local(&self) -> bool {
+        matches!(self, Self::Context(_) | Self::Version | Self::Completions { .. })
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub mod context;
 pub mod error;
 pub mod names;
 pub mod output;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::ffi::OsString;
 
@@ -32,7 +34,7 @@ pub async fn run(
         Ok(cli) => cli,
         Err(error) => return console.usage(&error),
     };
-    let result = match App::new(cli.global, &mut console) {
+    let result = match App::new(cli.global, cli.command.is_local(), &mut console) {
         Ok(mut app) => commands::run(cli.command, &mut app).await,
         Err(error) => Err(error),
     };

@@ -134,7 +134,7 @@ impl Layers {
         }
         figment = figment.merge(Env::prefixed("PROVOST__").split("__"));
         for (key, value) in overrides {
-            figment = figment.merge(Named("command line", Serialized::default(key, value)));
+            figment = figment.merge(Named("command line", Serialized::default(key, typed(value))));
         }
         Ok(Self(figment))
     }
@@ -163,6 +163,14 @@ impl Layers {
             out.push('\n');
         }
         Ok(out)
+    }
+}
+
+/// Text from the command line as the number or truth value that it spells; anything else stays text.
+fn typed(text: &str) -> Value {
+    match text.parse() {
+        Ok(value @ (Value::Num(..) | Value::Bool(..))) => value,
+        _ => Value::from(text),
     }
 }
 

@@ -9,8 +9,7 @@ use kernel::{
     uuid_id,
 };
 use serde::Serialize;
-use tenancy::{holding::HeldRole, role::model::RoleId};
-use uuid::Uuid;
+use tenancy::{holding::HeldRole, role::model::RoleId, unit::model::UnitId};
 
 use crate::client::Client;
 
@@ -188,7 +187,7 @@ pub struct Holder {
     /// Under which role it counts.
     pub role: Option<RoleId>,
     /// Under which unit it counts.
-    pub unit: Option<Uuid>,
+    pub unit: Option<UnitId>,
 }
 
 /// The one role under which a principal's usage counts: the direct one held longest, or else the one held longest

@@ -9,7 +9,7 @@ use kernel::{
     on,
 };
 use sqlx::AssertSqlSafe;
-use uuid::Uuid;
+use tenancy::unit::model::UnitId;
 
 use crate::model::{Dimension, Figure, Holder, Row, Stored, UsageQuery};
 
@@ -26,7 +26,7 @@ pub struct PrincipalFacts {
     /// An agent's owner.
     pub owner_id: Option<PrincipalId>,
     /// Where it works.
-    pub unit_id: Option<Uuid>,
+    pub unit_id: Option<UnitId>,
 }
 
 pub async fn principal_facts(

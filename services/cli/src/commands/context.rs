@@ -72,7 +72,12 @@ pub fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
             config.save(&path)?;
         }
         Command::List => {
-            show(app, &config, &config.contexts.iter().map(|(n, c)| (n.as_str(), c)).collect::<Vec<_>>(), false)?;
+            show(
+                app,
+                &config,
+                &config.contexts.iter().map(|(n, c)| (n.as_str(), c)).collect::<Vec<_>>(),
+                false,
+            )?;
         }
         Command::Show { name } => {
             let wanted = name.as_ref().or(app.global.context.as_ref());

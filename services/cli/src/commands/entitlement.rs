@@ -30,7 +30,8 @@ pub enum Command {
     /// Filter by `entitlement_id`, `role_id`, `target`, `effect`, `create_time`; order by `entitlement_id`, `create_time`.
     List {
         /// Of which tenant; the context's by default
-        tenant: Option<String>,
+        #[arg(value_name = "TENANT")]
+        parent: Option<String>,
         #[command(flatten)]
         list: ListArgs,
     },
@@ -118,8 +119,8 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
                 GetEntitlementRequest { name: app.names.in_tenant("entitlements", &name)?.to_string() };
             app.read(false, request, async |l, r| client(l).get_entitlement(r).await).await
         }
-        Command::List { tenant, list } => {
-            let parent = app.names.tenant(tenant.as_deref())?;
+        Command::List { parent, list } => {
+            let parent = app.names.tenant(parent.as_deref())?;
             let ask = |Page { filter, order_by, page_size, page_token }| ListEntitlementsRequest {
                 parent: parent.clone(),
                 page_size,

@@ -38,7 +38,8 @@ pub enum Command {
     /// `display_name`, `create_time`, `update_time`.
     List {
         /// Of which tenant; the context's by default
-        tenant: Option<String>,
+        #[arg(value_name = "TENANT")]
+        parent: Option<String>,
         /// Deleted ones too
         #[arg(long)]
         show_deleted: bool,
@@ -160,8 +161,8 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
             let request = GetRoleRequest { name: app.names.in_tenant("roles", &name)?.to_string() };
             app.read(false, request, async |l, r| client(l).get_role(r).await).await
         }
-        Command::List { tenant, show_deleted, list } => {
-            let parent = app.names.tenant(tenant.as_deref())?;
+        Command::List { parent, show_deleted, list } => {
+            let parent = app.names.tenant(parent.as_deref())?;
             let ask = |Page { filter, order_by, page_size, page_token }| {
                 let parent = parent.clone();
                 ListRolesRequest { parent, page_size, page_token, filter, order_by, show_deleted }

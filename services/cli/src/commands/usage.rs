@@ -29,7 +29,8 @@ pub enum MeterCommand {
 #[derive(Args, Debug)]
 pub struct Query {
     /// Of which tenant; the context's by default
-    tenant: Option<String>,
+    #[arg(value_name = "TENANT")]
+    parent: Option<String>,
     /// What to count; repeatable, every meter by default
     #[arg(long = "meter", value_name = "METER", value_delimiter = ',')]
     meters: Vec<String>,
@@ -53,7 +54,7 @@ fn client(link: Link) -> UsageServiceClient<Link> {
 /// Runs a verb.
 pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
     let Command::Query(args) = command;
-    let parent = app.names.tenant(args.tenant.as_deref())?;
+    let parent = app.names.tenant(args.parent.as_deref())?;
     let Query { meters, group_by, from: start_time, to: end_time, watch, .. } = args;
     let request = QueryUsageRequest { parent, meters, start_time, end_time, group_by };
     app.read(watch.watch, request, async |l, r| client(l).query_usage(r).await).await

@@ -187,6 +187,9 @@ fn plain() -> Table {
 }
 
 fn finish(mut table: Table) -> String {
+    if table.is_empty() && table.header().is_none() {
+        return String::new();
+    }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }

@@ -172,7 +172,11 @@ fn every_answer_of_the_api_has_a_form() {
     for method in pool().unwrap().services().flat_map(|s| s.methods().collect::<Vec<_>>()) {
         let output = method.output();
         let list = table::list_field(&output);
-        assert!(list.is_some() || !method.name().starts_with("List"), "{} has no columns", output.full_name());
+        assert!(
+            list.is_some() || !method.name().starts_with("List"),
+            "{} has no columns",
+            output.full_name()
+        );
         let Some(field) = list else { continue };
         let prost_reflect::Kind::Message(item) = field.kind() else { panic!("{}", field.full_name()) };
         for column in columns(item.full_name()) {
@@ -180,7 +184,8 @@ fn every_answer_of_the_api_has_a_form() {
         }
         listed.insert(item.full_name().to_owned());
     }
-    for item in ["provost.tenant.v1.Tenant", "provost.usage.v1.UsageRow", "provost.partner.v1.PortfolioStage"] {
+    for item in ["provost.tenant.v1.Tenant", "provost.usage.v1.UsageRow", "provost.partner.v1.PortfolioStage"]
+    {
         assert!(listed.contains(item), "{item}");
     }
 }

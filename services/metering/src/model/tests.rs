@@ -1,5 +1,6 @@
 use kernel::ids::Slug;
 use proptest::prelude::*;
+use uuid::Uuid;
 
 use super::*;
 use crate::client;

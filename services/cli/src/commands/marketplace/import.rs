@@ -175,48 +175,4 @@ fn summary(answer: &ImportMarketplaceResponse) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use proto::catalog::v1::{Marketplace, SkippedEntry};
-
-    use super::*;
-
-    #[test]
-    fn the_summary_names_what_was_left_out() {
-        let answer = ImportMarketplaceResponse {
-            marketplace: Some(Marketplace {
-                name: "marketplaces/codex-official".to_owned(),
-                ..Marketplace::default()
-            }),
-            plugins: 2,
-            apps: 3,
-            skills: 5,
-            mcp_servers: 1,
-            added: vec!["factset".to_owned()],
-            changed: vec!["lseg".to_owned()],
-            removed: Vec::new(),
-            skipped: vec![SkippedEntry {
-                entry: "odd".to_owned(),
-                reason: "has no directory; add it".to_owned(),
-            }],
-        };
-        insta::assert_snapshot!(summary(&answer), @"");
-    }
-
-    #[test]
-    fn files_are_cut_into_pieces() {
-        let dir = tempfile::tempdir().unwrap();
-        let piece = usize::try_from(PIECE_BYTES).unwrap();
-        for (size, pieces) in [(0, vec![0]), (1, vec![1]), (piece, vec![piece]), (piece + 1, vec![piece, 1])]
-        {
-            let file = dir.path().join(size.to_string());
-            std::fs::write(&file, vec![7; size]).unwrap();
-            let entry = Entry { file, path: "x".to_owned(), symlink: false, bytes: 0 };
-            let mut cut = Pieces::of(&entry).unwrap();
-            let mut sizes = Vec::new();
-            while let Some(content) = cut.next(&entry.file).unwrap() {
-                sizes.push(content.len());
-            }
-            assert_eq!(sizes, pieces);
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,88 @@
+//! The whole command tree as a golden file: a changed flag is a change that somebody reviews.
+
+use std::fmt::Write as _;
+
+use clap::{Arg, ArgAction, Command, CommandFactory as _};
+
+use crate::cli::Cli;
+
+#[test]
+fn the_command_tree_is_as_reviewed() {
+    let mut tree = String::new();
+    let cli = Cli::command();
+    describe(&cli, "provost", &mut tree);
+    insta::assert_snapshot!(tree);
+}
+
+#[test]
+fn every_command_and_argument_says_what_it_is() {
+    fn check(command: &Command, path: &str) {
+        assert!(command.get_about().is_some(), "{path}");
+        for arg in command.get_arguments() {
+            assert!(arg.get_help().is_some(), "{path} {}", arg.get_id());
+        }
+        for sub in command.get_subcommands() {
+            check(sub, &format!("{path} {}", sub.get_name()));
+        }
+    }
+    check(&Cli::command(), "provost");
+}
+
+#[test]
+fn no_argument_hides_a_global_flag() {
+    fn check(command: &Command, path: &str, global: &[String]) {
+        for sub in command.get_subcommands() {
+            for arg in sub.get_arguments() {
+                assert!(
+                    !global.contains(&arg.get_id().to_string()),
+                    "{path} {} {}",
+                    sub.get_name(),
+                    arg.get_id()
+                );
+            }
+            check(sub, &format!("{path} {}", sub.get_name()), global);
+        }
+    }
+    let cli = Cli::command();
+    let global: Vec<_> =
+        cli.get_arguments().filter(|a| a.is_global_set()).map(|a| a.get_id().to_string()).collect();
+    assert!(global.contains(&"tenant".to_owned()));
+    check(&cli, "provost", &global);
+}
+
+fn describe(command: &Command, path: &str, tree: &mut String) {
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    writeln!(tree, "{path}: {about}").unwrap();
+    for arg in command.get_arguments() {
+        writeln!(tree, "    {}", spelling(arg)).unwrap();
+    }
+    for sub in command.get_subcommands() {
+        describe(sub, &format!("{path} {}", sub.get_name()), tree);
+    }
+}
+
+fn spelling(arg: &Arg) -> String {
+    let mut text = match (arg.get_short(), arg.get_long()) {
+        (Some(short), Some(long)) => format!("-{short}, --{long}"),
+        (None, Some(long)) => format!("--{long}"),
+        _ => String::new(),
+    };
+    if matches!(arg.get_action(), ArgAction::Set | ArgAction::Append) {
+        let id = arg.get_id().as_str().to_uppercase();
+        let name = arg.get_value_names().and_then(|names| names.first()).map_or(id, ToString::to_string);
+        let choices: Vec<_> = arg.get_possible_values().iter().map(|v| v.get_name().to_owned()).collect();
+        let value = if choices.is_empty() { name } else { choices.join("|") };
+        write!(text, "{}<{value}>", if text.is_empty() { "" } else { " " }).unwrap();
+    }
+    if matches!(arg.get_action(), ArgAction::Append) {
+        text.push_str(" ...");
+    }
+    if arg.is_required_set() {
+        text.push_str(" (required)");
+    }
+    let default: Vec<_> = arg.get_default_values().iter().filter_map(|v| v.to_str()).collect();
+    if !default.concat().is_empty() {
+        write!(text, " [{}]", default.join(",")).unwrap();
+    }
+    text
+}
