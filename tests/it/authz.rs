@@ -103,8 +103,8 @@ both_engines! {
             };
             let request = raw::request(&method.input(), &fill);
             let aims = format!("{request:?}").contains("tenants/acme");
-            // CreateTenant names its partner, not a tenant; the portfolio and partners are not in tenants
-            if !aims || service == "PartnerService" || path.ends_with("/CreateTenant") {
+            // CreateTenant names its partner, not a tenant; partners and the catalogue are not in tenants
+            if !aims || matches!(service.as_str(), "PartnerService" | "CatalogService") || path.ends_with("/CreateTenant") {
                 continue;
             }
             for outsider in [&world.stranger, &world.rival] {

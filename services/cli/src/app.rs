@@ -1,6 +1,6 @@
 //! One run: where to talk to, how to answer, and the few ways in which commands call the API.
 
-use std::{fmt::Display, fs, path::Path, time::Duration};
+use std::{fmt::Display, fs, path::Path, pin::pin, time::Duration};
 
 use proto::RpcRequest;
 use tonic::{Request, Response, Status};
@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     args::{ChangeArgs, DangerArgs, ListArgs, PageArgs, Verb, YesArgs},
     cli::Global,
-    client::{Client, Credentials, Link, Repeat},
+    client::{Client, Credentials, Link, Repeat, in_the_clear},
     console::Console,
     context::{Config, Settings, Token, token_in},
     error::{Error, Exit, Result},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How often a watched answer is read again.
-const WATCH_PERIOD: Duration = Duration::from_secs(1);
+pub const WATCH_PERIOD: Duration = Duration::from_secs(1);
 /// Default time for one call, in seconds.
 const TIMEOUT_SECONDS: u64 = 30;
 
@@ -81,6 +81,10 @@ impl<'a, 'c> App<'a, 'c> {
             return Ok(client.clone());
         }
         let token = self.token()?;
+        if token.is_some() && in_the_clear(&self.settings.address) {
+            self.console
+                .note("warning: the token travels unencrypted to another machine; use an https address");
+        }
         let credentials = Credentials::new(token.as_deref(), (self.console.env)("TRACEPARENT").as_deref())?;
         let timeout = Duration::from_secs(self.global.timeout.unwrap_or(TIMEOUT_SECONDS));
         let client =
@@ -249,13 +253,17 @@ impl<'a, 'c> App<'a, 'c> {
         if !watch {
             return Ok(Exit::OK);
         }
+        // One listener for the whole watch: a Ctrl-C in the middle of a call counts too, and is no failure.
+        let mut stop = pin!(tokio::signal::ctrl_c());
         loop {
-            tokio::select! {
-                // Whoever watches ends it this way, so it is no failure.
-                _ = tokio::signal::ctrl_c() => return Ok(Exit::OK),
-                () = tokio::time::sleep(WATCH_PERIOD) => {}
-            }
-            let now = read().await?;
+            let next = async {
+                tokio::time::sleep(WATCH_PERIOD).await;
+                read().await
+            };
+            let now = tokio::select! {
+                _ = &mut stop => return Ok(Exit::OK),
+                now = next => now?,
+            };
             if now != shown {
                 self.print(&now)?;
                 shown = now;

@@ -1,13 +1,13 @@
 //! The channel to the server: credentials, trace context, deadlines and safe repetition.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, net::IpAddr, path::Path, time::Duration};
 
 use proto::RpcRequest;
 use tonic::{
     Code, Request, Response, Status,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri},
 };
 use tonic_types::StatusExt as _;
 
@@ -183,6 +183,14 @@ fn pause(status: &Status, done: u32) -> Option<Duration> {
     (passes && pause <= MAX_PAUSE).then_some(pause)
 }
 
+/// Whether what is sent to `address` can be read on the way: plain http, and not to this machine.
+pub fn in_the_clear(address: &str) -> bool {
+    let Ok(uri) = address.parse::<Uri>() else { return false };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    uri.scheme_str() == Some("http") && !here
+}
+
 fn tls(ca_file: Option<&Path>) -> Result<ClientTlsConfig> {
     let Some(path) = ca_file else { return Ok(ClientTlsConfig::new().with_native_roots()) };
     let pem = fs::read(path).map_err(|e| {
@@ -229,6 +237,18 @@ mod tests {
         let credentials = Credentials::new(Some("pv_pat_secret"), None).unwrap();
         assert!(!format!("{credentials:?}").contains("secret"));
         assert!(Credentials::new(Some("two\nlines"), None).is_err());
+    }
+
+    #[test]
+    fn plain_http_to_another_machine_is_in_the_clear() {
+        for address in
+            ["http://127.0.0.1:7443", "http://localhost:7443", "http://[::1]:7443", "https://p.example"]
+        {
+            assert!(!in_the_clear(address), "{address}");
+        }
+        for address in ["http://p.example", "http://10.0.0.1:7443"] {
+            assert!(in_the_clear(address), "{address}");
+        }
     }
 
     #[tokio::test]

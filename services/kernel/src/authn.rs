@@ -300,7 +300,7 @@ pub struct Authenticator {
 /// Tokens remembered.
 const KNOWN: usize = 100_000;
 /// Changes to these end what is remembered.
-const TOUCHING: [&str; 5] = ["token", "duty", "principal", "partner", "tenant"];
+const TOUCHING: [&str; 6] = ["bootstrap", "token", "duty", "principal", "partner", "tenant"];
 
 impl Authenticator {
     /// With the trust that the configuration gives.

@@ -108,7 +108,12 @@ impl Kernel {
             let mut ctx = self.enter(header, info).await?;
             ctx.idempotent(request.get_ref())?;
             let (ctx, message) = (Arc::new(ctx), request.into_inner());
-            let answer = retry::on_conflict(|| run(Arc::clone(&ctx), message.clone())).await?;
+            let attempt = || retry::on_conflict(|| run(Arc::clone(&ctx), message.clone()));
+            let answer = match attempt().await {
+                // a retry that runs beside its first call can meet what that call has just done: then it was answered
+                Err(error) if ctx.is_retry_safe() && error.may_be_own_doing() => attempt().await?,
+                first => first?,
+            };
             Ok((ctx, answer))
         };
         match outcome.await {
@@ -289,6 +294,11 @@ impl Ctx {
     /// The caller's idempotency key, or empty.
     pub fn request_id(&self) -> &str {
         &self.request_id
+    }
+
+    /// Whether a repeated run finds the first one's result.
+    fn is_retry_safe(&self) -> bool {
+        !self.request_id.is_empty()
     }
 
     /// Digest of the request under that key.

@@ -183,6 +183,14 @@ impl Error {
         if matches!(self, Self::Unique { .. }) { other() } else { self }
     }
 
+    /// Whether an earlier run of the same request can have caused it.
+    pub fn may_be_own_doing(&self) -> bool {
+        matches!(
+            self,
+            Self::Exists { .. } | Self::EtagStale { .. } | Self::Precondition { .. } | Self::NotFound { .. }
+        )
+    }
+
     /// Whether the same call may succeed when simply repeated.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Conflict)

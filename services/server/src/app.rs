@@ -113,9 +113,10 @@ fn routes(kernel: &Arc<Kernel>, telemetry: &Arc<Telemetry>, stop: &CancellationT
     builder
         .routes()
         .into_axum_router()
+        // gRPC-Web refuses plain HTTP/1 requests, so it wraps the gRPC services only
+        .layer(tonic_web::GrpcWebLayer::new())
         .merge(metering::http_routes(Arc::clone(kernel)))
         .merge(http::routes(Arc::clone(telemetry), ready))
-        .layer(tonic_web::GrpcWebLayer::new())
         .layer(axum::middleware::from_fn_with_state(gate_state, gate))
         .into()
 }

@@ -1,12 +1,14 @@
 //! `provost health`.
 
+use std::pin::pin;
+
 use clap::Args;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
 use crate::{
-    app::App,
+    app::{App, WATCH_PERIOD},
     args::WatchArgs,
     client::Repeat,
     error::{Exit, Result},
@@ -26,9 +28,16 @@ pub struct Health {
 
 /// Asks, and with `--watch` follows every change; a server that cannot be reached is then a state, not the end.
 pub async fn run(args: Health, app: &mut App<'_, '_>) -> Result<Exit> {
-    let mut shown = String::new();
+    let mut stop = pin!(tokio::signal::ctrl_c());
+    let (mut shown, mut exit) = ("", Exit::OK);
     loop {
-        let (status, exit) = match ask(&args.service, app).await {
+        let answer = tokio::select! {
+            // Whoever watches ends it this way; the last state is the answer.
+            _ = &mut stop, if args.watch.watch => return Ok(exit),
+            answer = ask(&args.service, app) => answer,
+        };
+        let status;
+        (status, exit) = match answer {
             Ok(ServingStatus::Serving) => ("SERVING", Exit::OK),
             Ok(ServingStatus::ServiceUnknown) => ("SERVICE_UNKNOWN", Exit::NOT_FOUND),
             Ok(ServingStatus::NotServing | ServingStatus::Unknown) => ("NOT_SERVING", Exit::UNAVAILABLE),
@@ -38,22 +47,26 @@ pub async fn run(args: Health, app: &mut App<'_, '_>) -> Result<Exit> {
             Err(error) => return Err(error),
         };
         if shown != status {
-            let text = match app.format() {
-                Format::Table if args.service.is_empty() => format!("{status}\n"),
-                Format::Table => format!("{}: {status}\n", clean(&args.service)),
-                format => encode(&serde_json::json!({ "service": args.service, "status": status }), format)?,
-            };
-            app.console.print(&text)?;
-            status.clone_into(&mut shown);
+            show(&args.service, status, app)?;
+            shown = status;
         }
         if !args.watch.watch {
             return Ok(exit);
         }
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => return Ok(exit),
-            () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
+            _ = &mut stop => return Ok(exit),
+            () = tokio::time::sleep(WATCH_PERIOD) => {}
         }
     }
+}
+
+fn show(service: &str, status: &str, app: &mut App<'_, '_>) -> Result<()> {
+    let text = match app.format() {
+        Format::Table if service.is_empty() => format!("{status}\n"),
+        Format::Table => format!("{}: {status}\n", clean(service)),
+        format => encode(&serde_json::json!({ "service": service, "status": status }), format)?,
+    };
+    app.console.print(&text)
 }
 
 async fn ask(service: &str, app: &mut App<'_, '_>) -> Result<ServingStatus> {

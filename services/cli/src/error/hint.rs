@@ -22,13 +22,12 @@ pub fn of(details: &ErrorDetails) -> Option<String> {
     let info = details.error_info().filter(|info| info.domain == proto::ERROR_DOMAIN)?;
     let reason = Reason::from_str_name(&format!("REASON_{}", info.reason))?;
     let resource = details.resource_info();
-    let noun =
-        resource.map(|r| r.resource_type.as_str()).filter(|noun| NOUNS.contains(noun)).unwrap_or("NOUN");
+    let noun = resource.map(|r| r.resource_type.as_str()).filter(|noun| NOUNS.contains(noun));
     let name = resource.map_or("NAME", |r| r.resource_name.as_str());
     text(reason, noun, name)
 }
 
-fn text(reason: Reason, noun: &str, name: &str) -> Option<String> {
+fn text(reason: Reason, noun: Option<&str>, name: &str) -> Option<String> {
     let hint = match reason {
         Reason::Unspecified => return None,
         Reason::InvalidField => "the command's --help says what each argument may be",
@@ -55,16 +54,24 @@ fn text(reason: Reason, noun: &str, name: &str) -> Option<String> {
         Reason::TokenScope => {
             "`provost whoami` shows what the token may; `provost token create --scope all` makes a wider one"
         }
-        Reason::ResourceNotFound => return Some(format!("`provost {noun} list` shows what there is")),
-        Reason::ResourceExists => {
-            return Some(format!("`provost {noun} get {name}` shows it; choose another id for a new one"));
-        }
+        Reason::ResourceNotFound => match noun {
+            Some(noun) => return Some(format!("`provost {noun} list` shows what there is")),
+            None => "the `list` of its noun shows what there is",
+        },
+        Reason::ResourceExists => match noun {
+            Some(noun) => {
+                return Some(format!(
+                    "`provost {noun} get {name}` shows it; choose another id for a new one"
+                ));
+            }
+            None => "choose another id, or take what is there",
+        },
         Reason::RequestIdReused => "leave --request-id out: every command then has an id of its own",
         Reason::EtagStale => {
             return Some("the noun's `get` shows the new etag; look at the change and repeat".to_owned());
         }
         Reason::Conflict => "repeat the command",
-        Reason::IllegalState => "the noun's `get` shows the state it is in",
+        Reason::IllegalState => "`get` shows the state that it is in",
         Reason::StillInUse => "remove or move what depends on it first",
         Reason::CycleOrDepth => "`provost unit list` and `provost role get` show the tree as it is",
         Reason::LimitExceeded => "ask for less at a time",

@@ -197,6 +197,22 @@ async fn a_server_that_is_not_there_is_told_apart() {
 }
 
 #[tokio::test]
+async fn health_exits_by_the_state() {
+    let (_fake, address) = Fake::start().await;
+    for (service, said, exit) in [
+        ("", "SERVING\n", Exit::OK),
+        (" provost.audit.v1.AuditService", "provost.audit.v1.AuditService: NOT_SERVING\n", Exit::UNAVAILABLE),
+        (" provost.nothing", "", Exit::NOT_FOUND),
+    ] {
+        let ran = provost(&format!("health{service} --address {address}")).run().await;
+        assert_eq!((ran.exit, ran.out.as_str()), (exit, said), "{}", ran.err);
+    }
+    let json = provost(&format!("health -o json --address {address}")).run().await;
+    let value: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(value["status"], "SERVING");
+}
+
+#[tokio::test]
 async fn a_call_ends_with_its_time() {
     let (_fake, address) = Fake::start().await;
     let credentials = Credentials::new(None, None).unwrap();

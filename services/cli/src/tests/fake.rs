@@ -57,7 +57,10 @@ impl Fake {
         let fake = Self::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
+        let (reporter, health) = tonic_health::server::health_reporter();
+        reporter.set_not_serving::<AuditServiceServer<Self>>().await;
         let server = tonic::transport::Server::builder()
+            .add_service(health)
             .add_service(AuditServiceServer::new(fake.clone()))
             .add_service(CatalogServiceServer::new(fake.clone()))
             .add_service(DecisionServiceServer::new(fake.clone()))

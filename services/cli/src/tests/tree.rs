@@ -1,10 +1,10 @@
 //! The whole command tree as a golden file: a changed flag is a change that somebody reviews.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, fs, path::PathBuf};
 
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
 
-use crate::cli::Cli;
+use crate::{cli::Cli, output};
 
 #[test]
 fn the_command_tree_is_as_reviewed() {
@@ -48,6 +48,37 @@ fn no_argument_hides_a_global_flag() {
         cli.get_arguments().filter(|a| a.is_global_set()).map(|a| a.get_id().to_string()).collect();
     assert!(global.contains(&"tenant".to_owned()));
     check(&cli, "provost", &global);
+}
+
+/// Every RPC of the contract is called by some command: its client method stands in one of their files.
+#[test]
+fn every_rpc_has_a_command() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/commands");
+    let (mut source, mut folders) = (String::new(), vec![PathBuf::from(folder)]);
+    while let Some(folder) = folders.pop() {
+        for item in fs::read_dir(folder).unwrap() {
+            let path = item.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                source.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let mut calls = 0;
+    for method in output::pool().unwrap().services().flat_map(|s| s.methods().collect::<Vec<_>>()) {
+        let mut name = String::new();
+        for c in method.name().chars() {
+            if c.is_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.push(c.to_ascii_lowercase());
+        }
+        let call = format!(".{name}(");
+        assert!(source.contains(&call), "no command calls {}", method.full_name());
+        calls += 1;
+    }
+    assert!(calls > 50, "{calls}");
 }
 
 fn describe(command: &Command, path: &str, tree: &mut String) {

@@ -2,6 +2,7 @@
 
 use kernel::{
     Ctx, Error, Result,
+    audit::Resource as _,
     authz::{Action, Class},
     db::{
         Executor,
@@ -40,6 +41,10 @@ pub async fn group_create(ctx: &Ctx, parent: &str, new: NewGroup) -> Result<Grou
         return Ok(first);
     }
     let group = Group::create(scope.tenant()?, new, GroupId(ctx.new_id()), ctx.now())?;
+    // when both the id and the external id are taken, the engines disagree on which to name
+    if store::group_get(&mut tx, group.tenant_id, &group.slug).await?.is_some() {
+        return Err(Error::exists("group", group.name()));
+    }
     store::group_insert(&mut tx, &group).await?;
     tx.commit(permit.audit().target(&group).after(&group)).await?;
     Ok(group)

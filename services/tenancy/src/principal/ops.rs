@@ -57,6 +57,10 @@ pub async fn principal_create(ctx: &Ctx, parent: &str, new: NewPrincipal) -> Res
     let owner = owner_named(&mut tx, &scope, &new.owner).await?;
     let id = PrincipalId(ctx.new_id());
     let principal = Principal::create(&scope, new, unit.as_ref(), owner.as_ref(), id, ctx.now())?;
+    // when both the id and the address are taken, the engines disagree on which to name
+    if store::principal_get(&mut tx, scope.id(), &principal.slug).await?.is_some() {
+        return Err(Error::exists("principal", principal.name()));
+    }
     store::principal_insert(&mut tx, &principal).await?;
     settle(&mut tx, &principal).await?;
     tx.commit(permit.audit().target(&principal).after(&principal)).await?;
