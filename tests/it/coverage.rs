@@ -1,1 +1,159 @@
-//! To come.
+//! What must not be forgotten: an audit event for every mutation, a test for every reason.
+
+use std::{collections::BTreeSet, path::Path};
+
+use kernel::authz::Class;
+use proto::{
+    catalog::v1::{self as catalog, catalog_service_client::CatalogServiceClient},
+    token::v1::TokenKind,
+};
+use serde_json::{Value, json};
+use tests::{World, both_engines, http, raw, site::Caller, world};
+
+use crate::{audit::events, schema::sources};
+
+/// Calls an RPC that must succeed.
+async fn call(by: &Caller, rpc: &str, request: Value) -> Value {
+    let outcome = raw::json(by, &format!("provost.{rpc}"), request).await;
+    outcome.unwrap_or_else(|status| panic!("{rpc}: {} {}", status.code(), status.message()))
+}
+
+/// A marketplace of one plugin, over the stream.
+async fn import(by: &Caller) {
+    let file = |path: &str, content: &str| catalog::ImportMarketplaceRequest {
+        part: Some(catalog::import_marketplace_request::Part::File(catalog::ImportFile {
+            path: path.to_owned(),
+            content: content.as_bytes().to_vec(),
+            symlink: false,
+        })),
+    };
+    let header = catalog::ImportMarketplaceRequest {
+        part: Some(catalog::import_marketplace_request::Part::Header(catalog::ImportHeader::default())),
+    };
+    let parts = [
+        header,
+        file(".agents/plugins/marketplace.json", r#"{"name":"m","plugins":[{"name":"p","source":"./p"}]}"#),
+        file("p/.codex-plugin/plugin.json", r#"{"name":"p","version":"1"}"#),
+    ];
+    CatalogServiceClient::new(by.channel.clone()).import_marketplace(by.ask(tokio_stream::iter(parts))).await.unwrap();
+}
+
+/// Everything that can be done to a client, once.
+async fn live_a_life(world: &World) {
+    let (admin, owner, boss) = (&world.admin, &world.owner, &world.holders["partner_admin"]);
+    call(admin, "partner.v1.PartnerService/CreatePartner", json!({"partnerId": "p2", "partner": {"displayName": "P"}})).await;
+    call(admin, "partner.v1.PartnerService/UpdatePartner", json!({"partner": {"name": "partners/p2", "displayName": "Q"}})).await;
+    call(admin, "partner.v1.PartnerService/DeletePartner", json!({"name": "partners/p2"})).await;
+    call(admin, "partner.v1.PartnerService/UndeletePartner", json!({"name": "partners/p2"})).await;
+    let (unit, person) = ("tenants/acme/units/u", "tenants/acme/principals/x");
+    call(owner, "unit.v1.UnitService/CreateUnit", json!({"parent": world::ACME, "unitId": "u", "unit": {"displayName": "U"}})).await;
+    call(owner, "unit.v1.UnitService/UpdateUnit", json!({"unit": {"name": unit, "costCenter": "c"}})).await;
+    call(owner, "unit.v1.UnitService/DeleteUnit", json!({"name": unit})).await;
+    call(owner, "unit.v1.UnitService/UndeleteUnit", json!({"name": unit})).await;
+    let new = json!({"kind": "PRINCIPAL_KIND_USER", "displayName": "X"});
+    call(owner, "principal.v1.PrincipalService/CreatePrincipal", json!({"parent": world::ACME, "principalId": "x", "principal": new})).await;
+    call(owner, "principal.v1.PrincipalService/UpdatePrincipal", json!({"principal": {"name": person, "unit": unit}})).await;
+    call(owner, "principal.v1.PrincipalService/SuspendPrincipal", json!({"name": person})).await;
+    call(owner, "principal.v1.PrincipalService/ResumePrincipal", json!({"name": person})).await;
+    call(owner, "principal.v1.PrincipalService/DeletePrincipal", json!({"name": person})).await;
+    call(owner, "principal.v1.PrincipalService/UndeletePrincipal", json!({"name": person})).await;
+    for (noun, service) in [("group", "group.v1.GroupService"), ("role", "role.v1.RoleService")] {
+        let (title, name) = (format!("{}{}", noun[..1].to_uppercase(), &noun[1..]), format!("tenants/acme/{noun}s/a"));
+        let id = format!("{noun}Id");
+        call(owner, &format!("{service}/Create{title}"), json!({"parent": world::ACME, id: "a", noun: {"displayName": "A"}})).await;
+        call(owner, &format!("{service}/Update{title}"), json!({noun: {"name": name, "displayName": "B"}})).await;
+        call(owner, &format!("{service}/Delete{title}"), json!({"name": name})).await;
+        call(owner, &format!("{service}/Undelete{title}"), json!({"name": name})).await;
+        call(owner, &format!("{service}/Add{title}Member"), json!({"name": name, "member": person})).await;
+        call(owner, &format!("{service}/Remove{title}Member"), json!({"name": name, "member": person})).await;
+    }
+    world.role("b").await;
+    let pair = json!({"name": "tenants/acme/roles/a", "includedRole": "tenants/acme/roles/b"});
+    call(owner, "role.v1.RoleService/IncludeRole", pair.clone()).await;
+    call(owner, "role.v1.RoleService/ExcludeRole", pair).await;
+    import(admin).await;
+    let plugin = "marketplaces/m/plugins/p";
+    call(admin, "catalog.v1.CatalogService/SetPluginStage", json!({"name": plugin, "stage": "STAGE_PREVIEW"})).await;
+    let rule = json!({"role": "*", "target": plugin, "effect": "EFFECT_AVAILABLE"});
+    call(owner, "entitlement.v1.EntitlementService/CreateEntitlement", json!({"parent": world::ACME, "entitlementId": "e", "entitlement": rule})).await;
+    call(owner, "entitlement.v1.EntitlementService/DeleteEntitlement", json!({"name": "tenants/acme/entitlements/e"})).await;
+    let grant = call(owner, "duty.v1.DutyService/GrantDuty", json!({"parent": world::ACME, "principal": person, "duty": "DUTY_ADMIN"})).await;
+    call(owner, "duty.v1.DutyService/RevokeDuty", json!({"name": grant["name"]})).await;
+    tokens(world).await;
+    lifecycle(world, boss).await;
+}
+
+async fn tokens(world: &World) {
+    let owner = &world.owner;
+    let robot = json!({"kind": "PRINCIPAL_KIND_SERVICE", "displayName": "Robot"});
+    call(owner, "principal.v1.PrincipalService/CreatePrincipal", json!({"parent": world::ACME, "principalId": "robot", "principal": robot})).await;
+    for (id, kind) in [("owner", TokenKind::Personal), ("robot", TokenKind::Service), ("x", TokenKind::Ingest)] {
+        let made = world::create_token(owner, world::ACME, world::token_of(world::ACME, id, kind)).await.unwrap();
+        if kind == TokenKind::Ingest {
+            let body = json!({"resourceLogs": [{
+                "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "codex_cli"}}]},
+                "scopeLogs": [{"logRecords": [{
+                    "observedTimeUnixNano": "1795420000000000000",
+                    "attributes": [
+                        {"key": "event.name", "value": {"stringValue": "codex.skill_invocation"}},
+                        {"key": "conversation.id", "value": {"stringValue": "c"}},
+                        {"key": "skill.name", "value": {"stringValue": "s"}},
+                    ],
+                }]}],
+            }]});
+            let answer = http::post_logs(&world.site.running.url(), &made.secret, body.to_string()).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+        let name = made.token.unwrap().name;
+        call(owner, "token.v1.TokenService/RevokeToken", json!({"name": name})).await;
+    }
+}
+
+async fn lifecycle(world: &World, boss: &Caller) {
+    let (consultant, name) = (&world.consultant, json!({"name": world::ACME}));
+    let tenant = |verb: &str| format!("tenant.v1.TenantService/{verb}");
+    call(&world.owner, &tenant("UpdateTenant"), json!({"tenant": {"name": world::ACME, "displayName": "Acme"}})).await;
+    call(consultant, &tenant("DeleteTenant"), name.clone()).await;
+    call(consultant, &tenant("UndeleteTenant"), name.clone()).await;
+    let contract = json!({
+        "signedDate": "2026-11-01", "startDate": "2026-12-01", "endDate": "2027-12-01", "currency": "EUR",
+        "renewal": "RENEWAL_MANUAL", "seats": [{"pool": "standard", "count": "10", "monthlyPriceMinor": "3000"}],
+    });
+    call(boss, &tenant("ContractTenant"), json!({"name": world::ACME, "contract": contract})).await;
+    call(consultant, &tenant("StartPilot"), name.clone()).await;
+    let member = json!({"name": "tenants/acme/roles/a", "member": "tenants/acme/principals/x"});
+    call(&world.owner, "role.v1.RoleService/AddRoleMember", member).await;
+    for verb in ["GoLive", "SuspendTenant", "ResumeTenant", "SuspendTenant", "CloseTenant"] {
+        call(&world.owner, &tenant(verb), name.clone()).await;
+    }
+}
+
+both_engines! {
+    async fn every_mutation_leaves_an_audit_event(site: Site) {
+        let world = World::build(site).await;
+        live_a_life(&world).await;
+        let mut recorded = BTreeSet::new();
+        for log in ["", world::NORTHWIND, "partners/p2", world::ACME] {
+            recorded.extend(events(&world.admin, log, "outcome = ok").await.into_iter().map(|e| e.action));
+        }
+        let mutations = server::app::actions().filter(|a| matches!(a.class, Class::Write | Class::Ingest));
+        let missing: BTreeSet<_> = mutations.map(|a| a.name()).filter(|name| !recorded.contains(name)).collect();
+        assert!(missing.is_empty(), "without an audit event, or not called here: {missing:?}");
+    }
+}
+
+/// Reasons that a caller cannot bring about at will. This list only shrinks.
+const OUT_OF_REACH: [&str; 3] = ["UNSPECIFIED", "INTERNAL", "CONFLICT"];
+
+#[test]
+fn every_reason_has_a_test_that_produces_it() {
+    let here = sources(Path::new("it"));
+    let text: String = here.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    let reasons = raw::pool().get_enum_by_name("provost.errors.v1.Reason").unwrap();
+    let untested: Vec<_> = reasons
+        .values()
+        .map(|v| v.name().trim_start_matches("REASON_").to_owned())
+        .filter(|reason| !OUT_OF_REACH.contains(&reason.as_str()) && !text.contains(&format!("\"{reason}\"")))
+        .collect();
+    assert!(untested.is_empty(), "no test names {untested:?}");
+}

@@ -53,6 +53,7 @@ both_engines! {
         });
         request.metadata_mut().insert("grpc-timeout", "1n".parse().unwrap());
         let status = RoleServiceClient::new(world.owner.channel.clone()).create_role(request).await.unwrap_err();
+        // the client's own clock may run out first; then the server's answer is not seen
         assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status:?}");
         // the turn that was given up does not stand in the next one's way
         world.role("trader").await;
@@ -150,6 +151,117 @@ async fn a_database_that_goes_away_in_mid_request_is_told_and_comes_back() {
     panic!("health still says SERVING without a database");
 }
 
+/// Settings for TLS with a fresh certificate, and the certificate to trust.
+fn tls_settings(dir: &std::path::Path) -> ([(&'static str, String); 2], String) {
+    let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
+    let text = std::fs::read_to_string(&cert).unwrap();
+    let settings = [
+        ("server.tls_cert_file", cert.display().to_string()),
+        ("server.tls_key_file", key.display().to_string()),
+    ];
+    (settings, text)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_port_speaks_tls_when_configured_and_plain_text_gets_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let (settings, certificate) = tls_settings(dir.path());
+    let data = [("server.data_dir", dir.path().join("data").display().to_string())];
+    let all: Vec<_> = settings.into_iter().chain(data).collect();
+    let telemetry = Arc::new(kernel::telemetry::Telemetry::quiet().unwrap());
+    let running = server::app::start(tests::site::config(&all), kernel::clock::Clock::System, telemetry).await.unwrap();
+    assert!(running.url().starts_with("https://"));
+    let trust = tonic::transport::ClientTlsConfig::new()
+        .ca_certificate(tonic::transport::Certificate::from_pem(&certificate))
+        .domain_name("localhost");
+    let endpoint = tonic::transport::Channel::from_shared(running.url()).unwrap();
+    let channel = endpoint.clone().tls_config(trust).unwrap().connect().await.unwrap();
+    let request = HealthCheckRequest { service: String::new() };
+    let answer = HealthClient::new(channel).check(request.clone()).await.unwrap().into_inner();
+    assert_eq!(answer.status(), ServingStatus::Serving);
+    let plain = tonic::transport::Channel::from_shared(format!("http://{}", running.address)).unwrap();
+    if let Ok(channel) = plain.connect().await {
+        assert!(HealthClient::new(channel).check(request).await.is_err());
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unreadable_certificate_stops_the_start_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut settings, _) = tls_settings(dir.path());
+    settings[0].1 = "/nonexistent/cert.pem".to_owned();
+    let data = [("server.data_dir", dir.path().join("data").display().to_string())];
+    let all: Vec<_> = settings.into_iter().chain(data).collect();
+    let telemetry = Arc::new(kernel::telemetry::Telemetry::quiet().unwrap());
+    let outcome = server::app::start(tests::site::config(&all), kernel::clock::Clock::System, telemetry).await;
+    let error = outcome.err().unwrap().to_string();
+    assert!(error.contains("/nonexistent/cert.pem"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_beyond_the_limit_waits_until_one_closes() {
+    let limit = [("server.max_connections", "2".to_owned())];
+    // the site's own channel is the first
+    let site = Site::start_with(Engine::Sqlite, &limit).await;
+    let endpoint = tonic::transport::Channel::from_shared(site.running.url()).unwrap();
+    let second = endpoint.connect().await.unwrap();
+    let request = || HealthCheckRequest { service: String::new() };
+    HealthClient::new(second.clone()).check(request()).await.unwrap();
+    let waiting = tokio::spawn({
+        let endpoint = endpoint.clone();
+        async move {
+            let channel = endpoint.connect().await.unwrap();
+            HealthClient::new(channel).check(request()).await.unwrap();
+        }
+    });
+    let early = tokio::time::timeout(Duration::from_millis(300), async { while !waiting.is_finished() { tokio::task::yield_now().await; } }).await;
+    assert!(early.is_err(), "a third connection was served beside two");
+    drop(second);
+    waiting.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_in_flight_are_finished_before_the_server_is_gone() {
+    for engine in Engine::BOTH {
+        let world = World::build(Site::start(engine).await).await;
+        let calls: Vec<_> = (0..32)
+            .map(|n| {
+                let owner = world.owner.clone();
+                tokio::spawn(async move { world::create_role(&owner, &format!("r{n}"), "x").await })
+            })
+            .collect();
+        // one of them has been answered: the others are under way
+        let names = world.role("probe").await.name;
+        let secret = world.owner.secret.clone();
+        let (engine, dir, url, clock) = world.site.stop().await;
+        let mut acknowledged = vec![names];
+        for call in calls {
+            match call.await.unwrap() {
+                Ok(role) => acknowledged.push(role.name),
+                // refused at the door of a closing connection, not cut off half-way
+                Err(status) => assert!(matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown), "{status:?}"),
+            }
+        }
+        let again = Site::on(engine, dir, url, clock, &[]).await;
+        let owner = again.caller(&secret);
+        let mut client = RoleServiceClient::new(owner.channel.clone());
+        for name in acknowledged {
+            client.get_role(owner.ask(role::GetRoleRequest { name })).await.unwrap();
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_committed_is_there_after_a_restart() {
     for engine in Engine::BOTH {
@@ -164,4 +276,19 @@ async fn what_was_committed_is_there_after_a_restart() {
         let found = RoleServiceClient::new(owner.channel.clone()).get_role(owner.ask(ask)).await.unwrap().into_inner();
         assert_eq!(found, role);
     }
+}
+
+/// Over HTTP the caller's clock is not in the way, so the server's own answer is seen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_servers_own_limit_on_time_is_explained() {
+    let limit = [("server.request_timeout_seconds", "0".to_owned())];
+    let site = Site::start_with(Engine::Sqlite, &limit).await;
+    let url = format!("{}/provost.token.v1.TokenService/WhoAmI", site.running.url());
+    let secret = access::token::bootstrap::ensure(site.kernel()).await.unwrap().unwrap();
+    let bearer = format!("Bearer {}", secret.text);
+    let headers = [("content-type", "application/grpc-web+proto"), ("authorization", bearer.as_str())];
+    let answer = web::send(Method::POST, &url, &headers, vec![0_u8, 0, 0, 0, 0]).await;
+    assert_eq!(answer.headers["grpc-status"], (Code::DeadlineExceeded as i32).to_string());
+    let status = tonic::Status::from_header_map(&answer.headers).unwrap();
+    assert_eq!(reason(&status), "DEADLINE");
 }

@@ -119,6 +119,31 @@ both_engines! {
         assert_eq!(status.code(), Code::PermissionDenied);
     }
 
+    async fn who_provisions_people_cannot_take_away_those_who_watch(site: Site) {
+        let world = World::build(site).await;
+        let mut client = PrincipalServiceClient::new(world.owner.channel.clone());
+        for watched in ["owner", "compliance"] {
+            let name = format!("tenants/acme/principals/{watched}");
+            let suspend = principal::SuspendPrincipalRequest { name: name.clone(), ..Default::default() };
+            let delete = principal::DeletePrincipalRequest { name, ..Default::default() };
+            for by in [&world.consultant, &world.holders["admin"]] {
+                let status = client.suspend_principal(by.ask(suspend.clone())).await.unwrap_err();
+                assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, "DUTY_MISSING"));
+                let status = client.delete_principal(by.ask(delete.clone())).await.unwrap_err();
+                assert_eq!(status.code(), Code::PermissionDenied);
+            }
+        }
+        // an owner may, but not so that nobody is left
+        let request = principal::SuspendPrincipalRequest { name: "tenants/acme/principals/owner".to_owned(), ..Default::default() };
+        let status = client.suspend_principal(world.owner.ask(request.clone())).await.unwrap_err();
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "STILL_IN_USE"));
+        world::grant(&world.owner, world::ACME, "admin", Duty::Owner).await.unwrap();
+        client.suspend_principal(world.holders["admin"].ask(request)).await.unwrap();
+        // with its owner suspended the client still has one: the consultant cannot name another
+        let status = world::grant(&world.consultant, world::ACME, "member", Duty::Owner).await.unwrap_err();
+        assert_eq!(status.code(), Code::PermissionDenied);
+    }
+
     async fn the_last_owner_stays(site: Site) {
         let world = World::build(site).await;
         let list = proto::duty::v1::ListDutyGrantsRequest { parent: world::ACME.to_owned(), filter: "duty = owner".to_owned(), ..Default::default() };

@@ -40,6 +40,7 @@ pub struct Audit {
     before: Option<Value>,
     after: Option<Value>,
     personal: &'static [&'static str],
+    also_in: Option<uuid::Uuid>,
 }
 
 /// A finished record.
@@ -83,6 +84,7 @@ impl Audit {
             before: None,
             after: None,
             personal: &[],
+            also_in: None,
         }
     }
 
@@ -104,6 +106,13 @@ impl Audit {
     #[must_use]
     pub fn also(mut self, kind: &'static str, name: String) -> Self {
         self.targets.push((kind, name));
+        self
+    }
+
+    /// Puts the event into one more log: that of a scope which the act brought into being.
+    #[must_use]
+    pub fn also_in(mut self, scope: uuid::Uuid) -> Self {
+        self.also_in = Some(scope);
         self
     }
 
@@ -140,10 +149,11 @@ impl Audit {
             object.insert("via".to_owned(), json!({"partner": partner}));
         }
         let entry = canonical(entry)?;
-        let logs = match (&self.scope, partner.is_empty()) {
+        let mut logs = match (&self.scope, partner.is_empty()) {
             (Scope::Tenant(tenant), false) => vec![tenant.id.0, tenant.partner.id.0],
             (scope, _) => vec![scope.id()],
         };
+        logs.extend(self.also_in);
         let result = self.after.or(self.before).unwrap_or(Value::Null);
         Ok(Event {
             id,

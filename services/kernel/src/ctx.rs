@@ -240,8 +240,9 @@ impl Ctx {
         })
     }
 
-    /// Begins a write transaction.
+    /// Begins a write transaction. A frozen tenant takes no changes but those that end its freeze or take rights away.
     pub async fn begin(&self, permit: &Permit) -> Result<Tx<'_>> {
+        permit.thawed()?;
         Tx::begin(self, permit).await
     }
 

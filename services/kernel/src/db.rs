@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Result},
 };
 
+pub mod coverage;
 mod group;
 pub mod list;
 pub mod retry;
@@ -46,15 +47,27 @@ impl<T: Executor> Executor for &mut T {
 macro_rules! on {
     ($db:expr, |$c:ident| $body:expr) => {
         match $crate::db::Executor::conn(&mut *$db) {
-            $crate::db::Conn::Sqlite($c) => $body.await.map_err($crate::error::Error::from),
-            $crate::db::Conn::Postgres($c) => $body.await.map_err($crate::error::Error::from),
+            $crate::db::Conn::Sqlite($c) => {
+                $crate::db::coverage::note(file!(), line!(), "sqlite");
+                $body.await.map_err($crate::error::Error::from)
+            }
+            $crate::db::Conn::Postgres($c) => {
+                $crate::db::coverage::note(file!(), line!(), "postgres");
+                $body.await.map_err($crate::error::Error::from)
+            }
         }
     };
     // the two-body form, for the few statements that must differ; a test counts its uses
     ($db:expr, sqlite |$s:ident| $sqlite:expr, postgres |$p:ident| $postgres:expr) => {
         match $crate::db::Executor::conn(&mut *$db) {
-            $crate::db::Conn::Sqlite($s) => $sqlite.await.map_err($crate::error::Error::from),
-            $crate::db::Conn::Postgres($p) => $postgres.await.map_err($crate::error::Error::from),
+            $crate::db::Conn::Sqlite($s) => {
+                $crate::db::coverage::note(file!(), line!(), "sqlite");
+                $sqlite.await.map_err($crate::error::Error::from)
+            }
+            $crate::db::Conn::Postgres($p) => {
+                $crate::db::coverage::note(file!(), line!(), "postgres");
+                $postgres.await.map_err($crate::error::Error::from)
+            }
         }
     };
 }
@@ -65,9 +78,11 @@ macro_rules! execute {
     ($db:expr, $query:expr) => {
         match $crate::db::Executor::conn(&mut *$db) {
             $crate::db::Conn::Sqlite(c) => {
+                $crate::db::coverage::note(file!(), line!(), "sqlite");
                 $query.execute(c).await.map(|r| r.rows_affected()).map_err($crate::error::Error::from)
             }
             $crate::db::Conn::Postgres(c) => {
+                $crate::db::coverage::note(file!(), line!(), "postgres");
                 $query.execute(c).await.map(|r| r.rows_affected()).map_err($crate::error::Error::from)
             }
         }

@@ -92,9 +92,12 @@ pub async fn gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Nex
     let code = code(&response, grpc);
     gate.metrics.finished(&method, code, begun.elapsed());
     let ms = begun.elapsed().as_secs_f64() * 1_000.0;
-    span.in_scope(|| match code {
-        "OK" => tracing::debug!(method, code, ms, "answered"),
-        _ => tracing::info!(method, code, ms, "answered"),
+    span.in_scope(|| {
+        if code == "OK" {
+            tracing::debug!(method, code, ms, "answered");
+        } else {
+            tracing::info!(method, code, ms, "answered");
+        }
     });
     response
 }

@@ -28,19 +28,19 @@ pub const ACTIONS: &[Action] = &[GRANT, REVOKE, LIST];
 /// Grants a duty.
 pub async fn duty_grant(ctx: &Ctx, parent: &str, principal: &str, duty: Option<Duty>) -> Result<DutyGrant> {
     let scope = ctx.scope("parent", parent).await?;
-    let duty = duty.ok_or_else(|| Error::invalid("duty", "is required"))?;
     let slug = principal_slug(&scope, principal)?;
     let holder = tenancy::principal::ops::find(&mut ctx.read().await?, scope.id(), &slug).await?;
     let own = holder.as_ref().is_some_and(|h| caller_is(ctx, h.id));
     let object = grant_object(ctx, &scope, duty).await?;
     let permit = ctx.authorize_on(GRANT, object.into(), &scope, own).await?;
+    let duty = duty.ok_or_else(|| Error::invalid("duty", "is required"))?;
     let holder = holder.ok_or_else(|| Error::not_found("principal", principal))?;
     let mut tx = ctx.begin(&permit).await?;
     if let Some(first) = tx.replayed()? {
         return Ok(first);
     }
     store::scope_lock(&mut tx, &scope).await?;
-    if object == FIRST_OWNER && store::holder_count(&mut tx, scope.id(), Duty::Owner).await? > 0 {
+    if object == FIRST_OWNER && store::grant_count(&mut tx, scope.id(), Duty::Owner).await? > 0 {
         return Err(Error::Conflict);
     }
     let grant = DutyGrant::create(&scope, holder.id, &holder.slug, duty, ctx.new_id(), ctx.now())?;
@@ -54,7 +54,7 @@ pub async fn duty_revoke(ctx: &Ctx, name: &str) -> Result<DutyGrant> {
     let (parent, id) = name::parse_uuid("name", "dutyGrants", name)?;
     let scope = ctx.scope("name", parent).await?;
     let found = store::grant_get(&mut ctx.read().await?, &scope, id).await?;
-    let object = found.as_ref().map_or("duty/any", |g| duty_object(g.duty));
+    let object = found.as_ref().map_or(ANY_DUTY, |g| duty_object(g.duty));
     let own = found.as_ref().is_some_and(|g| caller_is(ctx, g.principal_id));
     let permit = ctx.authorize_on(REVOKE, object.into(), &scope, own).await?;
     let mut tx = ctx.begin(&permit).await?;
@@ -92,13 +92,16 @@ pub(crate) async fn grantable(ctx: &Ctx, scope: &Scope, principal: PrincipalId) 
 }
 
 const FIRST_OWNER: &str = "duty/first_owner";
+/// Asked about when a request names no duty, or a grant that is not there.
+const ANY_DUTY: &str = "duty/any";
 
 /// What the policy is asked about: a partner's person may name a client's owner only while there is none.
-async fn grant_object(ctx: &Ctx, scope: &Scope, duty: Duty) -> Result<&'static str> {
+async fn grant_object(ctx: &Ctx, scope: &Scope, duty: Option<Duty>) -> Result<&'static str> {
+    let Some(duty) = duty else { return Ok(ANY_DUTY) };
     let by_partner = matches!(ctx.caller().home, Scope::Partner(_)) && matches!(scope, Scope::Tenant(_));
     if duty == Duty::Owner
         && by_partner
-        && store::holder_count(&mut ctx.read().await?, scope.id(), Duty::Owner).await? == 0
+        && store::grant_count(&mut ctx.read().await?, scope.id(), Duty::Owner).await? == 0
     {
         return Ok(FIRST_OWNER);
     }

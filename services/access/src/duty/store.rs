@@ -128,6 +128,14 @@ pub async fn holder_count(db: &mut impl Executor, scope: Uuid, duty: Duty) -> Re
     .fetch_one(c))
 }
 
+/// Grants of a duty in a scope, whatever became of their holders.
+pub async fn grant_count(db: &mut impl Executor, scope: Uuid, duty: Duty) -> Result<i64> {
+    on!(db, |c| sqlx::query_scalar("SELECT COUNT(*) FROM duty_grant WHERE scope_id = $1 AND duty = $2")
+        .bind(scope)
+        .bind(duty.as_str())
+        .fetch_one(c))
+}
+
 /// Duties of one principal.
 pub async fn duties_of(db: &mut impl Executor, scope: Uuid, principal: PrincipalId) -> Result<Vec<Duty>> {
     let rows: Vec<(String,)> = on!(db, |c| sqlx::query_as(

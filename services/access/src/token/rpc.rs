@@ -63,7 +63,7 @@ impl TokenService for TokenRpc {
     }
 
     async fn who_am_i(&self, request: Request<pb::WhoAmIRequest>) -> Result<Response<pb::WhoAmIResponse>, Status> {
-        self.0.serve(request, |ctx, _| async move { ops::whoami(&ctx).await.map(caller) }).await
+        self.0.serve(request, |ctx, _| async move { ops::whoami(&ctx).await.map(|who| caller(&who)) }).await
     }
 }
 
@@ -81,7 +81,7 @@ fn created((token, secret): (Token, String)) -> pb::CreateTokenResponse {
     pb::CreateTokenResponse { token: Some(token.into()), secret }
 }
 
-fn caller(caller: Caller) -> pb::WhoAmIResponse {
+fn caller(caller: &Caller) -> pb::WhoAmIResponse {
     let scope = match &caller.home {
         Scope::Platform => "platform".to_owned(),
         other => other.to_string(),

@@ -1,6 +1,17 @@
 //! The proof that an action was allowed. Only [`crate::ctx::Ctx::authorize`] makes one.
 
-use crate::{audit::Audit, authn::Actor, authz::Action, scope::Scope};
+use crate::{
+    audit::Audit,
+    authn::Actor,
+    authz::{Action, Class},
+    error::{Error, Result},
+    scope::Scope,
+};
+
+/// Tenant states in which nothing may be built.
+const FROZEN: [&str; 2] = ["suspended", "closed"];
+/// What may change in a frozen tenant: its own state, and who gets in.
+const STILL: [&str; 3] = ["tenant", "token", "duty"];
 
 /// Proof that the caller may do the action in the scope; without one no write transaction begins.
 #[derive(Debug)]
@@ -19,5 +30,18 @@ impl Permit {
     /// Begins the audit record of the action.
     pub fn audit(&self) -> Audit {
         Audit::new(self.action, self.scope.clone(), self.actor.clone())
+    }
+
+    /// Refuses to build in a frozen tenant. Taking rights away (suspending somebody) stays possible.
+    pub(crate) fn thawed(&self) -> Result<()> {
+        let Scope::Tenant(tenant) = &self.scope else { return Ok(()) };
+        let noun = self.action.noun.split('/').next().unwrap_or_default();
+        let builds = self.action.class == Class::Write && !STILL.contains(&noun) && self.action.verb != "suspend";
+        if !builds || !FROZEN.contains(&tenant.state.as_str()) {
+            return Ok(());
+        }
+        let (name, state) = (self.scope.to_string(), tenant.state.to_uppercase());
+        let message = format!("`{name}` is {state} and takes no changes; resume it first, if it can be");
+        Err(Error::illegal_state(name, message))
     }
 }

@@ -154,7 +154,7 @@ fn order<'s>(spec: &'s ListSpec, order_by: &str) -> Result<(&'s Field, bool)> {
     let mut words = text.split_whitespace();
     let name = words.next().unwrap_or_default();
     let descending = match (words.next(), words.next()) {
-        (None, None) | (Some("asc"), None) => Some(false),
+        (None | Some("asc"), None) => Some(false),
         (Some("desc"), None) => Some(true),
         _ => None,
     };

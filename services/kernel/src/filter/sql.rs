@@ -103,7 +103,10 @@ impl Sql {
                 self.push(")");
                 Ok(())
             }
-            Expr::Global { value, .. } => self.global(value, fields),
+            Expr::Global { value, .. } => {
+                self.global(value, fields);
+                Ok(())
+            }
             Expr::Compare { field, op, value, quoted, at, value_at } => {
                 let known = fields.iter().find(|f| f.name == field).ok_or_else(|| {
                     let names: Vec<_> = fields.iter().map(|f| format!("`{}`", f.name)).collect();
@@ -127,19 +130,21 @@ impl Sql {
     }
 
     /// A word by itself: some text field contains it.
-    fn global(&mut self, word: &str, fields: &[Field]) -> Result<()> {
+    fn global(&mut self, word: &str, fields: &[Field]) {
         self.push("(1 = 0");
         for field in fields.iter().filter(|f| f.kind == Kind::Text) {
             self.push(" OR ");
             self.contains(field.column, &word.replace("\\*", "*"));
         }
         self.push(")");
-        Ok(())
     }
 
     fn compare(&mut self, field: &Field, op: Comparator, value: &str, quoted: bool, at: usize) -> Result<()> {
         let literal = match field.kind {
-            Kind::Text => return self.text_compare(field.column, op, value, quoted),
+            Kind::Text => {
+                self.text_compare(field.column, op, value, quoted);
+                return Ok(());
+            }
             Kind::Enum(words) => {
                 let word = value.to_ascii_lowercase();
                 if !words.contains(&word.as_str()) {
@@ -165,7 +170,7 @@ impl Sql {
     }
 
     /// NULL compares like the empty text, so that `NOT` and `!=` mean the same on every row.
-    fn text_compare(&mut self, column: &str, op: Comparator, value: &str, quoted: bool) -> Result<()> {
+    fn text_compare(&mut self, column: &str, op: Comparator, value: &str, quoted: bool) {
         let column = format!("COALESCE({column}, '')");
         let wild = matches!(op, Comparator::Equal | Comparator::NotEqual) && value.contains('*');
         if op == Comparator::Has {
@@ -182,7 +187,6 @@ impl Sql {
         } else {
             self.simple(&column, op, Value::Text(value.to_owned()));
         }
-        Ok(())
     }
 
     fn simple(&mut self, column: &str, op: Comparator, value: Value) {

@@ -36,7 +36,7 @@ fn codex(role: &str, nth: i64, begun: i64) -> Value {
         ("skill.name", json!(format!("{role}:daily-brief"))),
         ("skill.plugin_id", json!(format!("{role}@provost-starter"))),
     ]));
-    request("codex_cli", "codex_otel.log_only", records)
+    request("codex_cli", "codex_otel.log_only", &records)
 }
 
 fn claude(role: &str, nth: i64, begun: i64) -> Value {
@@ -64,10 +64,10 @@ fn claude(role: &str, nth: i64, begun: i64) -> Value {
         ("plugin.name", json!(role)),
         ("marketplace.name", json!("provost-starter")),
     ]));
-    request("claude-code", "com.anthropic.claude_code.events", records)
+    request("claude-code", "com.anthropic.claude_code.events", &records)
 }
 
-fn request(service: &str, scope: &str, records: Vec<Value>) -> Value {
+fn request(service: &str, scope: &str, records: &[Value]) -> Value {
     json!({"resourceLogs": [{
         "resource": {"attributes": [attribute("service.name", &json!(service))]},
         "scopeLogs": [{"scope": {"name": scope}, "logRecords": records}],

@@ -78,7 +78,7 @@ fn captures(directory: &Path) -> Result<Vec<Vec<u8>>, Failure> {
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        if name.contains("logs") && name.ends_with(".json") {
+        if name.contains("logs") && path.extension().is_some_and(|e| e == "json") {
             paths.push(path);
         }
     }

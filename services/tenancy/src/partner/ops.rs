@@ -54,7 +54,7 @@ pub async fn partner_create(ctx: &Ctx, new: NewPartner) -> Result<Partner> {
     }
     let partner = Partner::create(new, PartnerId(ctx.new_id()), ctx.now())?;
     store::partner_insert(&mut tx, &partner).await?;
-    tx.commit(permit.audit().target(&partner).after(&partner)).await?;
+    tx.commit(permit.audit().target(&partner).after(&partner).also_in(partner.id.0)).await?;
     Ok(partner)
 }
 
@@ -131,7 +131,8 @@ async fn settle(tx: &mut Tx<'_>, after: &Partner) -> Result<()> {
         0 => Ok(()),
         n => {
             let name = after.name();
-            let message = format!("`{name}` has {n} living tenants; delete them first");
+            let message =
+                format!("`{name}` still has tenants ({n}); only a partner without any can be deleted");
             Err(Error::still_in_use(name, message))
         }
     }

@@ -219,6 +219,11 @@ impl Principal {
         Ok(Self { stamp: self.stamp.undeleted(self.name(), now)?, ..self.clone() })
     }
 
+    /// Whether it lives and is active.
+    pub fn may_act(&self) -> bool {
+        self.stamp.delete_time.is_none() && self.state == PrincipalState::Active
+    }
+
     /// ACTIVE -> SUSPENDED.
     pub fn suspended(&self, now: Time) -> Result<Self> {
         self.moved(PrincipalState::Active, PrincipalState::Suspended, "suspend", now)

@@ -42,6 +42,9 @@ const SUSPEND: Action =
     action("provost.principal.v1.PrincipalService/SuspendPrincipal", "suspend", Class::Write);
 const RESUME: Action =
     action("provost.principal.v1.PrincipalService/ResumePrincipal", "resume", Class::Write);
+/// What the policy is asked about when the principal holds a duty: whoever provisions people must not be able to take
+/// away those who watch over it.
+const OFFICER: &str = "principal/officer";
 /// What principals can be asked for.
 pub const ACTIONS: &[Action] = &[CREATE, GET, LIST, UPDATE, DELETE, UNDELETE, SUSPEND, RESUME];
 
@@ -125,7 +128,9 @@ async fn change(
 ) -> Result<Principal> {
     let (parent, slug) = parse("name", name)?;
     let scope = ctx.scope("name", &parent).await?;
-    let permit = ctx.authorize(action, &scope).await?;
+    let officer = store::principal_is_officer(&mut ctx.read().await?, scope.id(), &slug).await?;
+    let object = if officer { OFFICER } else { action.noun };
+    let permit = ctx.authorize_on(action, object.into(), &scope, is_caller(ctx, &scope, &slug)).await?;
     let mut tx = ctx.begin(&permit).await?;
     if let Some(first) = tx.replayed()? {
         return Ok(first);
@@ -144,10 +149,17 @@ async fn change(
 /// holds the row, so that two concurrent changes cannot both pass.
 async fn settle(tx: &mut Tx<'_>, after: &Principal) -> Result<()> {
     let name = after.name();
+    if !after.may_act() {
+        store::keepers_hold(tx, after.scope_id).await?;
+        if store::principal_is_last_keeper(tx, after.scope_id, after.id).await? {
+            let message = format!("`{name}` is the last who can administer here; grant its duty to somebody else first");
+            return Err(Error::still_in_use(name, message));
+        }
+    }
     if after.stamp.delete_time.is_some() {
         let agents = store::principal_count_owned(tx, after.scope_id, after.id).await?;
         if agents > 0 {
-            let message = format!("`{name}` owns {agents} living agents; delete them first");
+            let message = format!("`{name}` still owns agents ({agents}); delete them first");
             return Err(Error::still_in_use(name, message));
         }
         return Ok(());

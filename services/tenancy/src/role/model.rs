@@ -120,6 +120,10 @@ impl Role {
     /// Whether the role may take `other` in, beside all `inclusions` (role, included) of the tenant: no circle, and no
     /// chain of more than [`MAX_DEPTH`] roles through the new inclusion.
     pub fn may_include(&self, other: &Role, inclusions: &[(RoleId, RoleId)]) -> Result<()> {
+        if other.id == self.id {
+            let message = format!("`{}` cannot include itself; name another role", self.name());
+            return Err(Error::cycle_or_depth(self.name(), message));
+        }
         let below = levels(other.id, inclusions.iter().copied());
         if below.iter().any(|level| level.contains(&self.id)) {
             let message = format!(

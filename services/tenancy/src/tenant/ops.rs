@@ -63,7 +63,7 @@ pub async fn tenant_create(ctx: &Ctx, new: NewTenant) -> Result<Tenant> {
     let tenant = Tenant::create(partner, new, TenantId(ctx.new_id()), ctx.now())?;
     store::tenant_insert(&mut tx, &tenant).await?;
     settle(&mut tx, None, &tenant).await?;
-    tx.commit(permit.audit().target(&tenant).after(&tenant)).await?;
+    tx.commit(permit.audit().target(&tenant).after(&tenant).also_in(tenant.id.0)).await?;
     Ok(tenant)
 }
 

@@ -134,7 +134,7 @@ impl Unit {
         let name = self.name();
         if above.contains(&self.id) {
             let message =
-                format!("`{}` is `{name}` itself or below it; choose a unit elsewhere", self.parent_unit());
+                format!("`{}` is `{name}` or below it; choose a unit elsewhere", self.parent_unit());
             return Err(Error::cycle_or_depth(name, message));
         }
         let depth = above.len().saturating_add(1).saturating_add(below);

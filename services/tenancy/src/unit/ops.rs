@@ -42,6 +42,7 @@ pub async fn unit_create(ctx: &Ctx, parent: &str, new: NewUnit) -> Result<Unit> 
     }
     let above = parent_named(&mut tx, scope.tenant()?, &new.parent_unit).await?;
     let unit = Unit::create(scope.tenant()?, new, above.as_ref(), UnitId(ctx.new_id()), ctx.now())?;
+    hold(&mut tx, &unit).await?;
     store::unit_insert(&mut tx, &unit).await?;
     settle(&mut tx, &unit).await?;
     tx.commit(permit.audit().target(&unit).after(&unit)).await?;
@@ -79,7 +80,7 @@ pub async fn unit_undelete(ctx: &Ctx, name: &str, etag: &str) -> Result<Unit> {
     change(ctx, UNDELETE, name, etag, "", |unit, _| unit.undeleted(ctx.now())).await
 }
 
-/// What all changes share: read, compare etags, apply, write, settle, record. `above` is the new parent's name, or empty.
+/// What all changes share: read, compare etags, apply, hold, write, settle, record. `above` is the new parent's name, or empty.
 async fn change(
     ctx: &Ctx,
     action: Action,
@@ -99,14 +100,23 @@ async fn change(
     before.stamp.matches(etag, name)?;
     let above = parent_named(&mut tx, scope.tenant()?, above).await?;
     let after = apply(&before, above.as_ref())?;
+    hold(&mut tx, &after).await?;
     store::unit_update(&mut tx, &after).await?;
     settle(&mut tx, &after).await?;
     tx.commit(permit.audit().target(&after).before(&before).after(&after)).await?;
     Ok(after)
 }
 
-/// The tree stays a tree of living units, not too deep. Checked after the write and, for what has a place in the tree,
-/// while the tenant is held: two concurrent moves, each fine by itself, cannot close a circle together.
+/// Changes to what has a place in the tree take turns: two moves, each fine by itself, cannot close a circle together.
+/// Taken before anything is written, so that those who wait hold nothing that others wait for.
+async fn hold(tx: &mut Tx<'_>, after: &Unit) -> Result<()> {
+    match after.parent_id {
+        Some(_) => tenants::tenant_hold(tx, after.tenant_id).await,
+        None => Ok(()),
+    }
+}
+
+/// The tree stays a tree of living units, not too deep, and what is deleted is empty. Checked after the write.
 async fn settle(tx: &mut Tx<'_>, after: &Unit) -> Result<()> {
     if after.stamp.delete_time.is_some() {
         let units = store::unit_count_children(tx, after.tenant_id, after.id).await?;
@@ -114,14 +124,13 @@ async fn settle(tx: &mut Tx<'_>, after: &Unit) -> Result<()> {
         if units + people > 0 {
             let name = after.name();
             let message = format!(
-                "`{name}` has {units} units and {people} principals in it; move or delete them first"
+                "`{name}` still has units ({units}) or principals ({people}) in it; move or delete them first"
             );
             return Err(Error::still_in_use(name, message));
         }
         return Ok(());
     }
     let Some(parent) = after.parent_id else { return Ok(()) };
-    tenants::tenant_hold(tx, after.tenant_id).await?;
     if !store::unit_hold(tx, after.tenant_id, parent).await? {
         let message = format!("unit `{}` is deleted; undelete it first, or use another", after.parent_unit());
         return Err(Error::illegal_state(after.parent_unit(), message));
