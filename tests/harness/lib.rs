@@ -9,12 +9,17 @@
     reason = "a harness that cannot go on stops the test"
 )]
 
+pub mod collector;
+pub mod data;
+pub mod dump;
 pub mod golden;
 pub mod http;
+pub mod market;
 pub mod postgres;
 pub mod process;
 pub mod raw;
 pub mod site;
+pub mod staff;
 pub mod world;
 
 /// The schema on a bare SQLite connection: for benches that write by hand. Without foreign keys, rows need no tenant.

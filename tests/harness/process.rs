@@ -4,13 +4,23 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    thread::JoinHandle,
 };
+
+use proto::token::v1::{BootstrapRequest, token_service_client::TokenServiceClient};
+use tonic::transport::Channel;
+
+use crate::site::Caller;
 
 /// A program of ours, built beside the tests.
 pub fn binary(name: &str) -> PathBuf {
     let exe = std::env::current_exe().unwrap();
     let path = exe.ancestors().nth(2).unwrap().join(name);
-    assert!(path.exists(), "`{}` is not built; run `cargo build --workspace` (tests/run does)", path.display());
+    assert!(
+        path.exists(),
+        "`{}` is not built; run `cargo build --workspace` (tests/run does)",
+        path.display()
+    );
     path
 }
 
@@ -29,9 +39,11 @@ pub fn command(name: &str) -> Command {
     command
 }
 
-/// A running `provostd serve`; killed when dropped.
+/// A running `provostd`; killed when dropped.
 pub struct Daemon {
     child: Child,
+    /// Reads what it logs, so that it never waits for us.
+    log: Option<JoinHandle<String>>,
     /// Where it listens.
     pub url: String,
     /// The bootstrap token that it printed at its first start.
@@ -39,39 +51,64 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it on a directory, with settings from the environment.
+    /// Starts `provostd serve` on a directory, with settings from the environment.
     pub fn start(dir: &Path, env: &[(&str, &str)]) -> Self {
-        let mut child = command("provostd")
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(dir)
-            .envs(env.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut bootstrap = None;
-        for line in &mut lines {
+        let mut serve = command("provostd");
+        serve.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir).envs(env.iter().copied());
+        Self::spawn(serve, |line| line.strip_prefix("provostd listens on "))
+    }
+
+    /// Starts `provostd quickstart` on a directory, to stay up.
+    pub fn quickstart(dir: &Path) -> Self {
+        let mut quickstart = command("provostd");
+        quickstart.args(["quickstart", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir);
+        Self::spawn(quickstart, |line| line.trim().strip_prefix("curl ")?.strip_suffix("/metrics"))
+    }
+
+    /// Runs `command` until it prints the last line of its start, in which `ready` finds where it listens.
+    fn spawn(mut command: Command, ready: fn(&str) -> Option<&str>) -> Self {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // from here on it is killed and reaped whatever happens
+        let mut daemon = Self { child, log: None, url: String::new(), bootstrap: None };
+        let mut stderr = daemon.child.stderr.take().unwrap();
+        daemon.log = Some(std::thread::spawn(move || {
+            let mut logged = String::new();
+            stderr.read_to_string(&mut logged).unwrap();
+            logged
+        }));
+        for line in BufReader::new(daemon.child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
             if let Some((_, secret)) = line.split_once("24 hours: ") {
-                bootstrap = Some(secret.to_owned());
+                daemon.bootstrap = Some(secret.to_owned());
             }
-            if let Some(url) = line.strip_prefix("provostd listens on ") {
-                return Self { child, url: url.to_owned(), bootstrap };
+            if let Some(url) = ready(&line) {
+                url.clone_into(&mut daemon.url);
+                return daemon;
             }
         }
-        let mut said = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        panic!("provostd did not start: {said}");
+        panic!("provostd did not start: {}", daemon.log.take().unwrap().join().unwrap());
+    }
+
+    /// The first administrator, made with the bootstrap token of a fresh deployment.
+    pub async fn admin(&self) -> Caller {
+        let channel = Channel::from_shared(self.url.clone()).unwrap().connect().await.unwrap();
+        let boot = Caller { channel: channel.clone(), secret: self.bootstrap.clone().unwrap() };
+        let request = BootstrapRequest {
+            principal_id: "root".to_owned(),
+            display_name: "Root".to_owned(),
+            email: String::new(),
+        };
+        let made =
+            TokenServiceClient::new(channel.clone()).bootstrap(boot.ask(request)).await.unwrap().into_inner();
+        Caller { channel, secret: made.secret }
     }
 
     /// Asks it to stop and waits; returns whether it ended well and what it logged.
     pub fn stop(mut self) -> (bool, String) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let mut logged = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut logged).unwrap();
-        (self.child.wait().unwrap().success(), logged)
+        let well = self.child.wait().unwrap().success();
+        (well, self.log.take().unwrap().join().unwrap())
     }
 
     /// Memory that it holds, in KiB (`VmRSS` of proc(5)).

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use bytes::{Buf, BufMut};
 use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, Value};
+use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, Value};
 use tonic::{
     Status,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
@@ -38,18 +38,33 @@ pub async fn call(caller: &Caller, method: &MethodDescriptor, message: DynamicMe
     client.unary(caller.ask(message), path, codec).await.map(tonic::Response::into_inner)
 }
 
-/// A request whose string fields hold what `fill` says for their name; other fields keep their defaults.
+/// Calls an RPC by its path with a request written as JSON; the answer as JSON.
+pub async fn json(caller: &Caller, rpc: &str, request: serde_json::Value) -> Result<serde_json::Value, Status> {
+    let method = methods().into_iter().find(|m| path(m) == rpc).unwrap_or_else(|| panic!("no RPC {rpc}"));
+    let request = DynamicMessage::deserialize(method.input(), request).unwrap_or_else(|e| panic!("{rpc}: {e}"));
+    let answer = call(caller, &method, request).await?;
+    Ok(serde_json::to_value(&answer).unwrap())
+}
+
+/// A request whose string fields hold what `fill` says for their name and whose words are the first of their enums;
+/// other fields keep their defaults.
 pub fn request(of: &MessageDescriptor, fill: &dyn Fn(&str) -> Option<String>) -> DynamicMessage {
     let mut message = DynamicMessage::new(of.clone());
-    for field in of.fields() {
-        if let Some(text) = fill(field.name()) {
-            if matches!(field.kind(), prost_reflect::Kind::String) && !field.is_list() {
-                message.set_field(&field, Value::String(text));
-            } else if let prost_reflect::Kind::Message(inner) = field.kind()
-                && !field.is_list()
-            {
-                message.set_field(&field, Value::Message(request(&inner, &|n| fill(&format!("{}.{n}", field.name())))));
+    for field in of.fields().filter(|f| !f.is_list()) {
+        match field.kind() {
+            Kind::Enum(words) => {
+                let first = words.values().map(|v| v.number()).find(|n| *n > 0).unwrap();
+                message.set_field(&field, Value::EnumNumber(first));
             }
+            Kind::String => {
+                if let Some(text) = fill(field.name()) {
+                    message.set_field(&field, Value::String(text));
+                }
+            }
+            Kind::Message(inner) if inner.full_name().starts_with("provost.") => {
+                message.set_field(&field, Value::Message(request(&inner, fill)));
+            }
+            _ => {}
         }
     }
     message

@@ -1,9 +1,19 @@
 //! End to end, on both engines, over the real wire.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail"
+)]
+
 mod audit;
 mod authz;
 mod catalog;
+mod cli;
 mod coverage;
+mod decisions;
 mod errors;
 mod idempotency;
 mod lists;
@@ -11,6 +21,7 @@ mod process;
 mod quickstart;
 mod schema;
 mod server;
+mod telemetry;
 mod tenancy;
 mod tokens;
 mod usage;

@@ -386,6 +386,8 @@ async fn load(db: &mut impl Executor, digest: &[u8; 32]) -> Result<(Caller, Opti
          FROM api_token_key k JOIN api_token t ON t.scope_id = k.scope_id AND t.id = k.token_id \
          LEFT JOIN principal p ON p.scope_id = t.scope_id AND p.id = t.principal_id \
               AND p.state = 'active' AND p.delete_time IS NULL \
+              AND (p.owner_id IS NULL OR EXISTS (SELECT 1 FROM principal o WHERE o.scope_id = p.scope_id \
+                   AND o.id = p.owner_id AND o.state = 'active' AND o.delete_time IS NULL)) \
          WHERE k.sha256 = $1"
     )
     .bind(digest.as_slice())

@@ -13,7 +13,9 @@ use crate::{
     clock::{Clock, Time},
     config::Config,
     db::{
-        Db, Reader, retry,
+        Db, Engine, Reader,
+        cache::RowCache,
+        retry,
         tx::{Tx, payload_digest, record_alone},
     },
     error::{Error, Result},
@@ -41,6 +43,8 @@ pub struct Kernel {
     pub authn: Authenticator,
     /// Key of page tokens, the same on every node.
     pub page_key: PageKey,
+    /// Rows that were read, while they are true.
+    pub rows: RowCache,
     /// Key under which personal fields are digested in audit records.
     pub(crate) personal_key: Vec<u8>,
 }
@@ -70,6 +74,7 @@ impl Kernel {
             personal_key: crate::hash::mac(&root, b"personal field").to_vec(),
             authn: Authenticator::new(&config),
             ids: Ids::default(),
+            rows: RowCache::new(db.engine() == Engine::Sqlite),
             policy,
             config,
             db,
@@ -246,6 +251,15 @@ impl Ctx {
         Tx::begin(self, permit).await
     }
 
+    /// A row of a scope for a read by name: remembered while it is true, or else from `load`.
+    pub async fn row<T, F>(&self, kind: &'static str, scope: &Scope, id: &str, load: impl FnOnce() -> F) -> Result<Arc<T>>
+    where
+        T: Send + Sync + 'static,
+        F: Future<Output = Result<T>>,
+    {
+        self.kernel.rows.get(kind, scope.id(), id, load).await
+    }
+
     /// A connection for reading.
     pub async fn read(&self) -> Result<Reader> {
         self.kernel.db.reader().await
@@ -253,7 +267,9 @@ impl Ctx {
 
     /// The tenant that `text` (`tenants/{t}`) names, as a scope; `field` names it in errors.
     pub async fn tenant(&self, field: &str, text: &str) -> Result<Scope> {
-        tenant_find(&mut self.read().await?, field, text).await.map(Scope::Tenant)
+        let find = || async { tenant_find(&mut self.read().await?, field, text).await };
+        let tenant = self.kernel.rows.get("tenant", Uuid::nil(), text, find).await?;
+        Ok(Scope::Tenant(tenant.as_ref().clone()))
     }
 
     /// The partner that `text` (`partners/{p}`) names, as a scope; `field` names it in errors.
@@ -263,11 +279,24 @@ impl Ctx {
 
     /// The scope that `text` (empty, `partners/{p}` or `tenants/{t}`) names; `field` names it in errors.
     pub async fn scope(&self, field: &str, text: &str) -> Result<Scope> {
+        if text.starts_with("tenants/") {
+            return self.tenant(field, text).await;
+        }
         Scope::find(&mut self.read().await?, field, text).await
     }
 
-    pub(crate) fn committed(&self, event: &Event) {
+    /// Ends what was remembered of the scopes that a transaction wrote to, however it ended.
+    pub(crate) fn wrote(&self, event: &Event) {
         self.kernel.authn.touched(event.noun);
+        for scope in event.logs() {
+            self.kernel.rows.changed(scope);
+        }
+        if matches!(event.noun, "tenant" | "partner") {
+            self.kernel.rows.changed(Uuid::nil());
+        }
+    }
+
+    pub(crate) fn committed(&self, event: &Event) {
         // a retried use case commits once
         let _ = self.event.set(event.id);
     }

@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Result},
 };
 
+pub mod cache;
 pub mod coverage;
 mod group;
 pub mod list;

@@ -143,8 +143,8 @@ fn deadline(headers: &HeaderMap) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let n: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
     match unit {
-        "H" => Some(Duration::from_secs(n * 3_600)),
-        "M" => Some(Duration::from_secs(n * 60)),
+        "H" => Some(Duration::from_hours(n)),
+        "M" => Some(Duration::from_mins(n)),
         "S" => Some(Duration::from_secs(n)),
         "m" => Some(Duration::from_millis(n)),
         "u" => Some(Duration::from_micros(n)),
@@ -201,7 +201,7 @@ mod tests {
         };
         assert_eq!(read("250m"), Some(Duration::from_millis(250)));
         assert_eq!(read("2S"), Some(Duration::from_secs(2)));
-        assert_eq!(read("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
+        assert_eq!(read("99999999H"), Some(Duration::from_hours(99_999_999)));
         for nonsense in ["", "S", "1", "-1S", "999999999S", "1x"] {
             assert_eq!(read(nonsense), None, "{nonsense}");
         }

@@ -119,7 +119,9 @@ impl<'x> Tx<'x> {
             self.engine.rollback().await?;
             return Ok(event.id);
         }
-        self.engine.commit().await?;
+        let outcome = self.engine.commit().await;
+        self.ctx.wrote(&event);
+        outcome?;
         self.ctx.committed(&event);
         Ok(event.id)
     }

@@ -10,6 +10,9 @@ use super::{Credential, Error};
 
 /// When a caller should come back after the database was away.
 const DATABASE_RETRY: Duration = Duration::from_secs(1);
+/// What is said of a page token that cannot be used.
+const BAD_PAGE_TOKEN: &str =
+    "is damaged or belongs to another parent, filter or order; start again without it";
 
 impl Error {
     /// The machine-readable reason.
@@ -61,9 +64,7 @@ impl Error {
                 lines.join("; ")
             }
             Self::Filter { position, message } => format!("filter: at byte {position}: {message}"),
-            Self::PageToken => {
-                "page_token: is damaged or belongs to another parent, filter or order; start again without it".to_owned()
-            }
+            Self::PageToken => format!("page_token: {BAD_PAGE_TOKEN}"),
             Self::Unauthenticated(credential) => credential.message().to_owned(),
             Self::DutyMissing { action, scope } => {
                 format!("none of your duties in `{scope}` allows `{action}`; ask an owner or administrator there")
@@ -114,7 +115,7 @@ impl Error {
                 details.add_bad_request_violation("filter", message.clone());
             }
             Self::PageToken => {
-                details.add_bad_request_violation("page_token", self.message());
+                details.add_bad_request_violation("page_token", BAD_PAGE_TOKEN);
             }
             Self::DutyMissing { action, scope } => {
                 note("action", action);

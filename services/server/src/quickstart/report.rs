@@ -81,7 +81,7 @@ impl Report {
         }
         println!("\nUsage by role");
         for u in &self.usage {
-            println!("  {:<20} {:<22} {:>12}", u.role, u.meter, u.value);
+            println!("  {:<20} {:<22} {:>12} {}", u.role, u.meter, u.value, u.unit);
         }
         println!("\nAudit log of {}: {} events, the newest", self.tenant, self.audit.events);
         for event in audit.iter().take(SHOWN) {

@@ -26,6 +26,9 @@ pub struct UsageReport {
     pub meter: String,
     /// How much, in the meter's unit.
     pub value: i64,
+    /// The unit, for people.
+    #[serde(skip)]
+    pub unit: String,
 }
 
 /// Sends the captures of `directories`, one person each in turn, or the built-in sample of everybody.
@@ -103,6 +106,6 @@ pub async fn by_role(people: &People) -> Result<Vec<UsageReport>, Failure> {
     Ok(answer
         .rows
         .into_iter()
-        .map(|r| UsageReport { role: short(&r.role), meter: r.meter, value: r.value })
+        .map(|r| UsageReport { role: short(&r.role), meter: r.meter, value: r.value, unit: r.unit })
         .collect())
 }

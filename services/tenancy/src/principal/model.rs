@@ -182,7 +182,7 @@ impl Principal {
             scope_id: scope.id(),
             parent: parent_name(scope),
             id,
-            slug: Slug::parse_dotted("principal_id", &new.id)?,
+            slug: login(&new.id)?,
             kind,
             display_name: new.display_name,
             email: new.email,
@@ -269,6 +269,15 @@ impl Principal {
         checks.email("principal.email", &self.email);
         checks.done().map(|()| self)
     }
+}
+
+/// The id of a new principal. A vendor's plugin may start with a digit, somebody's login name does not.
+fn login(id: &str) -> Result<Slug> {
+    let slug = Slug::parse_dotted("principal_id", id)?;
+    if slug.as_str().starts_with(|c: char| c.is_ascii_lowercase()) {
+        return Ok(slug);
+    }
+    Err(Error::invalid("principal_id", format!("`{slug}` is not an id: start it with a letter")))
 }
 
 /// An agent has an owner, who is a user of the same tenant; nobody else has one.

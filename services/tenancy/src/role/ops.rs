@@ -62,7 +62,9 @@ pub async fn role_get(ctx: &Ctx, name: &str) -> Result<Role> {
     let (tenant, slug) = parse("name", name)?;
     let scope = ctx.tenant("name", &tenant).await?;
     ctx.authorize(GET, &scope).await?;
-    find(&mut ctx.read().await?, scope.tenant()?, &slug).await
+    let load = || async { find(&mut ctx.read().await?, scope.tenant()?, &slug).await };
+    let role = ctx.row("role", &scope, slug.as_str(), load).await?;
+    Ok(role.as_ref().clone())
 }
 
 /// Lists roles of `parent`.

@@ -1,0 +1,164 @@
+//! What goes well.
+
+use std::os::unix::fs::MetadataExt as _;
+
+use serde_json::{Value, json};
+use tests::data;
+
+use super::{MARKETPLACE, Shell};
+use crate::catalog::published::{Published, Reported};
+
+/// Last segments of names in a list.
+fn ids(list: &Value) -> Vec<&str> {
+    let names = list.as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap());
+    names.map(|name| name.rsplit('/').next().unwrap()).collect()
+}
+
+#[test]
+fn a_client_is_rolled_out_from_the_bootstrap_token_to_the_decision() {
+    let shell = Shell::fresh();
+    shell.bootstrap();
+    let secret = shell.dir.path().join("root.token");
+    assert_eq!(std::fs::metadata(&secret).unwrap().mode() & 0o777, 0o600);
+    for line in [
+        "whoami",
+        "context list",
+        "partner create northwind --display-name Northwind",
+        "tenant create acme --display-name Acme",
+        "unit create finance --display-name Finance --cost-center cc-20",
+        "principal create maria --display-name Maria --unit finance",
+        "role create banker --display-name Banker",
+        "role add-member banker --member principal:maria",
+        "role members banker",
+    ] {
+        shell.run(0, &line.split(' ').collect::<Vec<_>>());
+    }
+    shell.run(0, &["marketplace", "import", MARKETPLACE, "--initial-stage", "live", "-o", "json"]);
+    shell.run(0, &["plugin", "set-stage", "provost-starter/sales", "preview", "--yes"]);
+    shell.forget();
+    for (code, line) in [
+        (
+            0,
+            "entitlement create bankers-research --role banker --target provost-starter/investment-banking --effect required",
+        ),
+        (
+            0,
+            "entitlement create bankers-sales --role banker --target provost-starter/sales --effect available",
+        ),
+        (0, "entitlement create no-design --role * --target provost-starter/product-design --effect denied"),
+        (0, "entitlement list"),
+        (0, "check maria provost-starter/investment-banking"),
+        (10, "check maria provost-starter/sales"),
+        (10, "check maria provost-starter/product-design"),
+        (10, "check maria provost-starter/data-analytics"),
+        (10, "check nobody provost-starter/sales"),
+        (0, "decision check acme/maria provost-starter/investment-banking --tenant other"),
+        (0, "health"),
+        (0, "partner portfolio northwind"),
+    ] {
+        shell.run(code, &line.split(' ').collect::<Vec<_>>());
+    }
+    let acts = shell.run(0, &["audit", "list"]);
+    assert!(String::from_utf8(acts.stdout).unwrap().contains("entitlement.create"));
+    shell.reads("decisions");
+    let text = std::fs::read_to_string(secret).unwrap();
+    assert!(!shell.transcript.borrow().contains(text.trim()), "a secret was printed");
+}
+
+#[test]
+fn answers_come_as_tables_as_json_and_as_yaml() {
+    let shell = Shell::open();
+    shell
+        .run(0, &["role", "create", "banker", "--display-name", "Banker", "--description", "Models & decks"]);
+    shell.run(0, &["role", "create", "trader", "--display-name", "Trader: \"fast\""]);
+    shell.run(0, &["role", "include", "banker", "--role", "trader"]);
+    shell.forget();
+    for format in ["table", "json", "yaml"] {
+        shell.run(0, &["role", "get", "banker", "-o", format]);
+        shell.run(0, &["role", "list", "-o", format]);
+        shell.run(0, &["tenant", "get", "acme", "-o", format]);
+        shell.run(0, &["unit", "list", "-o", format]);
+        shell.run(10, &["check", "nobody", "vendor/kit", "-o", format]);
+    }
+    shell.reads("formats");
+    let get = shell.json(&["role", "get", "banker"]);
+    assert_eq!(get["includedRoles"], json!(["tenants/acme/roles/trader"]));
+}
+
+#[test]
+fn a_marketplace_directory_is_sent_whole_and_a_second_time_changes_nothing() {
+    let shell = Shell::open();
+    for directory in [MARKETPLACE.into(), data::marketplace("claude-knowledge-work")] {
+        let path = directory.to_str().unwrap();
+        let told = shell.json(&["marketplace", "import", path, "--validate-only"]);
+        let before = shell.acts();
+        let report = shell.json(&["marketplace", "import", path]);
+        assert_eq!(told["plugins"], report["plugins"]);
+        let number = |field: &str| report[field].as_str().unwrap().parse().unwrap();
+        let skipped = report["skipped"].as_array().unwrap();
+        let skipped = skipped.iter().map(|s| s["entry"].as_str().unwrap()).collect();
+        let reported =
+            Reported { plugins: number("plugins"), apps: number("apps"), skills: number("skills"), skipped };
+        reported.covers(&Published::read(&data::files(&directory)));
+        assert_eq!(
+            report["added"].as_array().unwrap().len().to_string(),
+            report["plugins"].as_str().unwrap()
+        );
+        let again = shell.json(&["marketplace", "import", path]);
+        assert_eq!(
+            (&again["added"], &again["changed"], &again["marketplace"]),
+            (&json!([]), &json!([]), &report["marketplace"])
+        );
+        assert_eq!(shell.acts(), before + 1);
+    }
+}
+
+#[test]
+fn pages_follow_each_other_and_all_reads_them_to_the_end() {
+    let shell = Shell::open();
+    let made: Vec<String> = (0..7).map(|n| format!("role-{n}")).collect();
+    for id in &made {
+        shell.run(0, &["role", "create", id, "--display-name", "Role"]);
+    }
+    let list = ["role", "list", "--page-size", "3", "--order-by", "role_id"];
+    let mut pages = Vec::new();
+    let mut token = String::new();
+    loop {
+        let page = shell.json(&[&list[..], &["--page-token", &token]].concat());
+        pages.push(ids(&page["roles"]).len());
+        token = page["nextPageToken"].as_str().unwrap().to_owned();
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(pages, [3, 3, 1]);
+    assert_eq!(ids(&shell.json(&[&list[..], &["--all"]].concat())), made);
+    let filtered = shell.json(&[&list[..], &["--all", "--filter", "role_id >= \"role-5\""]].concat());
+    assert_eq!(ids(&filtered), ["role-5", "role-6"]);
+    // a page for people says how to go on
+    let page = shell.run(0, &list);
+    assert!(String::from_utf8(page.stderr).unwrap().contains("repeat with --page-token "));
+}
+
+#[test]
+fn a_dry_run_and_a_repetition_change_nothing() {
+    let shell = Shell::open();
+    let before = shell.acts();
+    let create = ["role", "create", "banker", "--display-name", "Banker"];
+    let said = shell.run(0, &[&create[..], &["--validate-only"]].concat());
+    assert_eq!(
+        String::from_utf8([said.stdout, said.stderr].concat()).unwrap(),
+        "valid; nothing was changed\n"
+    );
+    assert_eq!(shell.json(&["role", "list"])["roles"], json!([]));
+    assert_eq!(shell.acts(), before);
+    let same = ["--request-id", "2f1f1b0e-7c1f-4b43-9d0a-0a4bb2b5a6c7"];
+    let first = shell.json(&[&create[..], &same].concat());
+    let again = shell.json(&[&create[..], &same].concat());
+    assert_eq!((first, shell.acts()), (again, before + 1));
+    // a refusal is found out without a change, too
+    shell.error(5, &[&create[..], &["--validate-only"]].concat());
+    // what would ask first does not ask when it changes nothing
+    shell.run(0, &["role", "delete", "banker", "--validate-only"]);
+    assert_eq!(shell.acts(), before + 1);
+}
