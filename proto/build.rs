@@ -47,4 +47,3 @@ fn request_impls(set: &FileDescriptorSet) -> String {
     }
     code
 }
-

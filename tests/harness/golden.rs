@@ -15,7 +15,15 @@ pub fn matches(path: &str, text: &str) {
         return;
     }
     for (n, (old, new)) in known.lines().zip(text.lines()).enumerate() {
-        assert!(old == new, "{path}:{}\n  was {old}\n  is  {new}\nUPDATE_GOLDEN=1 renews the file; review the difference", n + 1);
+        assert!(
+            old == new,
+            "{path}:{}\n  was {old}\n  is  {new}\nUPDATE_GOLDEN=1 renews the file; review the difference",
+            n + 1
+        );
     }
-    panic!("{path}: {} lines, now {}; UPDATE_GOLDEN=1 renews the file", known.lines().count(), text.lines().count());
+    panic!(
+        "{path}: {} lines, now {}; UPDATE_GOLDEN=1 renews the file",
+        known.lines().count(),
+        text.lines().count()
+    );
 }

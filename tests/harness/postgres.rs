@@ -101,7 +101,12 @@ impl Postgres {
     pub fn fresh(&self) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("t{}", COUNT.fetch_add(1, Ordering::SeqCst));
-        psql(self.port, "postgres", &format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")).unwrap();
+        psql(
+            self.port,
+            "postgres",
+            &format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy"),
+        )
+        .unwrap();
         self.url(&name)
     }
 
@@ -156,7 +161,9 @@ fn binaries() -> PathBuf {
     found.sort();
     match found.pop() {
         Some((version, bin)) if version >= 15 => bin,
-        _ => panic!("PostgreSQL 15 or newer is not installed; `tests/run` installs it, or set PROVOST_PG_BIN"),
+        _ => {
+            panic!("PostgreSQL 15 or newer is not installed; `tests/run` installs it, or set PROVOST_PG_BIN")
+        }
     }
 }
 

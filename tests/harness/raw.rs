@@ -30,7 +30,11 @@ pub fn path(method: &MethodDescriptor) -> String {
 }
 
 /// Calls a unary or client-streaming RPC with one message.
-pub async fn call(caller: &Caller, method: &MethodDescriptor, message: DynamicMessage) -> Result<DynamicMessage, Status> {
+pub async fn call(
+    caller: &Caller,
+    method: &MethodDescriptor,
+    message: DynamicMessage,
+) -> Result<DynamicMessage, Status> {
     let mut client = tonic::client::Grpc::new(caller.channel.clone());
     client.ready().await.map_err(|e| Status::unavailable(e.to_string()))?;
     let codec = Dynamic(method.output());
@@ -39,9 +43,14 @@ pub async fn call(caller: &Caller, method: &MethodDescriptor, message: DynamicMe
 }
 
 /// Calls an RPC by its path with a request written as JSON; the answer as JSON.
-pub async fn json(caller: &Caller, rpc: &str, request: serde_json::Value) -> Result<serde_json::Value, Status> {
+pub async fn json(
+    caller: &Caller,
+    rpc: &str,
+    request: serde_json::Value,
+) -> Result<serde_json::Value, Status> {
     let method = methods().into_iter().find(|m| path(m) == rpc).unwrap_or_else(|| panic!("no RPC {rpc}"));
-    let request = DynamicMessage::deserialize(method.input(), request).unwrap_or_else(|e| panic!("{rpc}: {e}"));
+    let request =
+        DynamicMessage::deserialize(method.input(), request).unwrap_or_else(|e| panic!("{rpc}: {e}"));
     let answer = call(caller, &method, request).await?;
     Ok(serde_json::to_value(&answer).unwrap())
 }

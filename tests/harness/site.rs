@@ -63,7 +63,9 @@ impl Caller {
     pub fn ask<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         if !self.secret.is_empty() {
-            request.metadata_mut().insert("authorization", format!("Bearer {}", self.secret).parse().unwrap());
+            request
+                .metadata_mut()
+                .insert("authorization", format!("Bearer {}", self.secret).parse().unwrap());
         }
         request
     }
@@ -71,7 +73,8 @@ impl Caller {
 
 /// The default configuration with some keys changed.
 pub fn config(overrides: &[(&str, String)]) -> Config {
-    let base = [("server.listen", "127.0.0.1:0".to_owned()), ("server.shutdown_grace_seconds", "5".to_owned())];
+    let base =
+        [("server.listen", "127.0.0.1:0".to_owned()), ("server.shutdown_grace_seconds", "5".to_owned())];
     let all: Vec<_> = base.into_iter().chain(overrides.iter().cloned()).collect();
     Layers::new(DEFAULT_CONFIG, None, &all).unwrap().config().unwrap()
 }
@@ -145,14 +148,16 @@ impl Site {
     /// The first administrator, made through the bootstrap at the first call.
     pub async fn admin(&self) -> Caller {
         let secret = self.admin.get_or_init(|| async {
-            let bootstrap = access::token::bootstrap::ensure(self.kernel()).await.unwrap().expect("a fresh deployment");
+            let bootstrap =
+                access::token::bootstrap::ensure(self.kernel()).await.unwrap().expect("a fresh deployment");
             let request = proto::token::v1::BootstrapRequest {
                 principal_id: "root".to_owned(),
                 display_name: "Root".to_owned(),
                 email: String::new(),
             };
             let caller = self.caller(&bootstrap.text);
-            let mut client = proto::token::v1::token_service_client::TokenServiceClient::new(self.channel.clone());
+            let mut client =
+                proto::token::v1::token_service_client::TokenServiceClient::new(self.channel.clone());
             client.bootstrap(caller.ask(request)).await.unwrap().into_inner().secret
         });
         self.caller(secret.await)

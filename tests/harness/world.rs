@@ -89,14 +89,17 @@ impl World {
 /// Creates a partner.
 pub async fn partner(by: &Caller, id: &str) {
     let new = partner::Partner { display_name: id.to_owned(), ..Default::default() };
-    let request = partner::CreatePartnerRequest { partner_id: id.to_owned(), partner: Some(new), ..Default::default() };
+    let request =
+        partner::CreatePartnerRequest { partner_id: id.to_owned(), partner: Some(new), ..Default::default() };
     PartnerServiceClient::new(by.channel.clone()).create_partner(by.ask(request)).await.unwrap();
 }
 
 /// Creates a tenant of a partner.
 pub async fn tenant(by: &Caller, id: &str, partner: &str) -> Result<tenant::Tenant, Status> {
-    let new = tenant::Tenant { partner: partner.to_owned(), display_name: id.to_owned(), ..Default::default() };
-    let request = tenant::CreateTenantRequest { tenant_id: id.to_owned(), tenant: Some(new), ..Default::default() };
+    let new =
+        tenant::Tenant { partner: partner.to_owned(), display_name: id.to_owned(), ..Default::default() };
+    let request =
+        tenant::CreateTenantRequest { tenant_id: id.to_owned(), tenant: Some(new), ..Default::default() };
     let created = TenantServiceClient::new(by.channel.clone()).create_tenant(by.ask(request)).await?;
     Ok(created.into_inner())
 }
@@ -166,8 +169,13 @@ pub fn token_of(parent: &str, id: &str, kind: TokenKind) -> token::Token {
 }
 
 /// Creates a token.
-pub async fn create_token(by: &Caller, parent: &str, new: token::Token) -> Result<token::CreateTokenResponse, Status> {
-    let request = token::CreateTokenRequest { parent: parent.to_owned(), token: Some(new), validate_only: false };
+pub async fn create_token(
+    by: &Caller,
+    parent: &str,
+    new: token::Token,
+) -> Result<token::CreateTokenResponse, Status> {
+    let request =
+        token::CreateTokenRequest { parent: parent.to_owned(), token: Some(new), validate_only: false };
     Ok(TokenServiceClient::new(by.channel.clone()).create_token(by.ask(request)).await?.into_inner())
 }
 

@@ -26,7 +26,10 @@ async fn the_matrix_is_as_reviewed() {
             let answer = |duty: Option<Duty>, own: bool| {
                 let duties = duty.map_or(DutySet::default(), |d| DutySet::default().with(d));
                 let object = action.noun.into();
-                policy.allows(&Question { duties, kind: *kind, object, class: action.class, verb: action.verb, own }, now)
+                policy.allows(
+                    &Question { duties, kind: *kind, object, class: action.class, verb: action.verb, own },
+                    now,
+                )
             };
             let cells: Vec<_> = Duty::ALL
                 .into_iter()
@@ -52,7 +55,8 @@ fn every_rpc_has_an_action_and_every_action_an_rpc() {
     let covered: Vec<_> = server::app::actions().map(|a| a.rpc).collect();
     let bare: Vec<_> = known.iter().filter(|rpc| !covered.contains(&rpc.as_str())).collect();
     assert!(bare.is_empty(), "without an authorization case: {bare:?}");
-    let dead: Vec<_> = covered.iter().filter(|rpc| !known.iter().any(|k| k == *rpc) && !rpc.starts_with("POST ")).collect();
+    let dead: Vec<_> =
+        covered.iter().filter(|rpc| !known.iter().any(|k| k == *rpc) && !rpc.starts_with("POST ")).collect();
     assert!(dead.is_empty(), "no such RPC: {dead:?}");
 }
 

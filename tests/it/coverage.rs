@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use kernel::authz::Class;
+use kernel::authz::{Action, Class};
 use proto::{
     catalog::v1::{self as catalog, catalog_service_client::CatalogServiceClient},
     token::v1::TokenKind,
@@ -35,33 +35,68 @@ async fn import(by: &Caller) {
         file(".agents/plugins/marketplace.json", r#"{"name":"m","plugins":[{"name":"p","source":"./p"}]}"#),
         file("p/.codex-plugin/plugin.json", r#"{"name":"p","version":"1"}"#),
     ];
-    CatalogServiceClient::new(by.channel.clone()).import_marketplace(by.ask(tokio_stream::iter(parts))).await.unwrap();
+    CatalogServiceClient::new(by.channel.clone())
+        .import_marketplace(by.ask(tokio_stream::iter(parts)))
+        .await
+        .unwrap();
 }
 
 /// Everything that can be done to a client, once.
 async fn live_a_life(world: &World) {
     let (admin, owner, boss) = (&world.admin, &world.owner, &world.holders["partner_admin"]);
-    call(admin, "partner.v1.PartnerService/CreatePartner", json!({"partnerId": "p2", "partner": {"displayName": "P"}})).await;
-    call(admin, "partner.v1.PartnerService/UpdatePartner", json!({"partner": {"name": "partners/p2", "displayName": "Q"}})).await;
+    call(
+        admin,
+        "partner.v1.PartnerService/CreatePartner",
+        json!({"partnerId": "p2", "partner": {"displayName": "P"}}),
+    )
+    .await;
+    call(
+        admin,
+        "partner.v1.PartnerService/UpdatePartner",
+        json!({"partner": {"name": "partners/p2", "displayName": "Q"}}),
+    )
+    .await;
     call(admin, "partner.v1.PartnerService/DeletePartner", json!({"name": "partners/p2"})).await;
     call(admin, "partner.v1.PartnerService/UndeletePartner", json!({"name": "partners/p2"})).await;
     let (unit, person) = ("tenants/acme/units/u", "tenants/acme/principals/x");
-    call(owner, "unit.v1.UnitService/CreateUnit", json!({"parent": world::ACME, "unitId": "u", "unit": {"displayName": "U"}})).await;
+    call(
+        owner,
+        "unit.v1.UnitService/CreateUnit",
+        json!({"parent": world::ACME, "unitId": "u", "unit": {"displayName": "U"}}),
+    )
+    .await;
     call(owner, "unit.v1.UnitService/UpdateUnit", json!({"unit": {"name": unit, "costCenter": "c"}})).await;
     call(owner, "unit.v1.UnitService/DeleteUnit", json!({"name": unit})).await;
     call(owner, "unit.v1.UnitService/UndeleteUnit", json!({"name": unit})).await;
     let new = json!({"kind": "PRINCIPAL_KIND_USER", "displayName": "X"});
-    call(owner, "principal.v1.PrincipalService/CreatePrincipal", json!({"parent": world::ACME, "principalId": "x", "principal": new})).await;
-    call(owner, "principal.v1.PrincipalService/UpdatePrincipal", json!({"principal": {"name": person, "unit": unit}})).await;
+    call(
+        owner,
+        "principal.v1.PrincipalService/CreatePrincipal",
+        json!({"parent": world::ACME, "principalId": "x", "principal": new}),
+    )
+    .await;
+    call(
+        owner,
+        "principal.v1.PrincipalService/UpdatePrincipal",
+        json!({"principal": {"name": person, "unit": unit}}),
+    )
+    .await;
     call(owner, "principal.v1.PrincipalService/SuspendPrincipal", json!({"name": person})).await;
     call(owner, "principal.v1.PrincipalService/ResumePrincipal", json!({"name": person})).await;
     call(owner, "principal.v1.PrincipalService/DeletePrincipal", json!({"name": person})).await;
     call(owner, "principal.v1.PrincipalService/UndeletePrincipal", json!({"name": person})).await;
     for (noun, service) in [("group", "group.v1.GroupService"), ("role", "role.v1.RoleService")] {
-        let (title, name) = (format!("{}{}", noun[..1].to_uppercase(), &noun[1..]), format!("tenants/acme/{noun}s/a"));
+        let (title, name) =
+            (format!("{}{}", noun[..1].to_uppercase(), &noun[1..]), format!("tenants/acme/{noun}s/a"));
         let id = format!("{noun}Id");
-        call(owner, &format!("{service}/Create{title}"), json!({"parent": world::ACME, id: "a", noun: {"displayName": "A"}})).await;
-        call(owner, &format!("{service}/Update{title}"), json!({noun: {"name": name, "displayName": "B"}})).await;
+        call(
+            owner,
+            &format!("{service}/Create{title}"),
+            json!({"parent": world::ACME, id: "a", noun: {"displayName": "A"}}),
+        )
+        .await;
+        call(owner, &format!("{service}/Update{title}"), json!({noun: {"name": name, "displayName": "B"}}))
+            .await;
         call(owner, &format!("{service}/Delete{title}"), json!({"name": name})).await;
         call(owner, &format!("{service}/Undelete{title}"), json!({"name": name})).await;
         call(owner, &format!("{service}/Add{title}Member"), json!({"name": name, "member": person})).await;
@@ -73,11 +108,31 @@ async fn live_a_life(world: &World) {
     call(owner, "role.v1.RoleService/ExcludeRole", pair).await;
     import(admin).await;
     let plugin = "marketplaces/m/plugins/p";
-    call(admin, "catalog.v1.CatalogService/SetPluginStage", json!({"name": plugin, "stage": "STAGE_PREVIEW"})).await;
+    call(
+        admin,
+        "catalog.v1.CatalogService/SetPluginStage",
+        json!({"name": plugin, "stage": "STAGE_PREVIEW"}),
+    )
+    .await;
     let rule = json!({"role": "*", "target": plugin, "effect": "EFFECT_AVAILABLE"});
-    call(owner, "entitlement.v1.EntitlementService/CreateEntitlement", json!({"parent": world::ACME, "entitlementId": "e", "entitlement": rule})).await;
-    call(owner, "entitlement.v1.EntitlementService/DeleteEntitlement", json!({"name": "tenants/acme/entitlements/e"})).await;
-    let grant = call(owner, "duty.v1.DutyService/GrantDuty", json!({"parent": world::ACME, "principal": person, "duty": "DUTY_ADMIN"})).await;
+    call(
+        owner,
+        "entitlement.v1.EntitlementService/CreateEntitlement",
+        json!({"parent": world::ACME, "entitlementId": "e", "entitlement": rule}),
+    )
+    .await;
+    call(
+        owner,
+        "entitlement.v1.EntitlementService/DeleteEntitlement",
+        json!({"name": "tenants/acme/entitlements/e"}),
+    )
+    .await;
+    let grant = call(
+        owner,
+        "duty.v1.DutyService/GrantDuty",
+        json!({"parent": world::ACME, "principal": person, "duty": "DUTY_ADMIN"}),
+    )
+    .await;
     call(owner, "duty.v1.DutyService/RevokeDuty", json!({"name": grant["name"]})).await;
     tokens(world).await;
     lifecycle(world, boss).await;
@@ -86,9 +141,17 @@ async fn live_a_life(world: &World) {
 async fn tokens(world: &World) {
     let owner = &world.owner;
     let robot = json!({"kind": "PRINCIPAL_KIND_SERVICE", "displayName": "Robot"});
-    call(owner, "principal.v1.PrincipalService/CreatePrincipal", json!({"parent": world::ACME, "principalId": "robot", "principal": robot})).await;
-    for (id, kind) in [("owner", TokenKind::Personal), ("robot", TokenKind::Service), ("x", TokenKind::Ingest)] {
-        let made = world::create_token(owner, world::ACME, world::token_of(world::ACME, id, kind)).await.unwrap();
+    call(
+        owner,
+        "principal.v1.PrincipalService/CreatePrincipal",
+        json!({"parent": world::ACME, "principalId": "robot", "principal": robot}),
+    )
+    .await;
+    for (id, kind) in
+        [("owner", TokenKind::Personal), ("robot", TokenKind::Service), ("x", TokenKind::Ingest)]
+    {
+        let made =
+            world::create_token(owner, world::ACME, world::token_of(world::ACME, id, kind)).await.unwrap();
         if kind == TokenKind::Ingest {
             let body = json!({"resourceLogs": [{
                 "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "codex_cli"}}]},
@@ -112,7 +175,12 @@ async fn tokens(world: &World) {
 async fn lifecycle(world: &World, boss: &Caller) {
     let (consultant, name) = (&world.consultant, json!({"name": world::ACME}));
     let tenant = |verb: &str| format!("tenant.v1.TenantService/{verb}");
-    call(&world.owner, &tenant("UpdateTenant"), json!({"tenant": {"name": world::ACME, "displayName": "Acme"}})).await;
+    call(
+        &world.owner,
+        &tenant("UpdateTenant"),
+        json!({"tenant": {"name": world::ACME, "displayName": "Acme"}}),
+    )
+    .await;
     call(consultant, &tenant("DeleteTenant"), name.clone()).await;
     call(consultant, &tenant("UndeleteTenant"), name.clone()).await;
     let contract = json!({
@@ -137,7 +205,7 @@ both_engines! {
             recorded.extend(events(&world.admin, log, "outcome = ok").await.into_iter().map(|e| e.action));
         }
         let mutations = server::app::actions().filter(|a| matches!(a.class, Class::Write | Class::Ingest));
-        let missing: BTreeSet<_> = mutations.map(|a| a.name()).filter(|name| !recorded.contains(name)).collect();
+        let missing: BTreeSet<_> = mutations.map(Action::name).filter(|name| !recorded.contains(name)).collect();
         assert!(missing.is_empty(), "without an audit event, or not called here: {missing:?}");
     }
 }

@@ -8,6 +8,11 @@ use tonic::{Code, Status};
 
 use crate::errors::reason;
 
+/// What a list is ordered by.
+type Key = fn(&role::Role) -> String;
+/// What a filter means.
+type Model = Box<dyn Fn(&role::Role) -> bool>;
+
 const WORDS: [&str; 6] = ["banker", "broker", "analyst", "Analyst Prime", "50% off_er", "naïve'--"];
 
 /// Sixty roles whose names repeat, created a minute apart.
@@ -57,7 +62,6 @@ both_engines! {
     async fn pages_of_any_size_hold_every_row_once_in_order(site: Site) {
         let world = World::build(site).await;
         let made = sixty(&world).await;
-        type Key = fn(&role::Role) -> String;
         let orders: [(&str, Key); 2] = [
             ("role_id", |r| r.name.clone()),
             ("display_name", |r| r.display_name.clone()),
@@ -81,7 +85,6 @@ both_engines! {
         let middle = made[30].create_time.unwrap();
         let seconds = |r: &role::Role| r.create_time.unwrap().seconds;
         let instant = kernel::clock::Time::try_from(middle).unwrap().to_string();
-        type Model = Box<dyn Fn(&role::Role) -> bool>;
         let id = |r: &role::Role| r.name.rsplit('/').next().unwrap().to_owned();
         let cases: Vec<(String, Model)> = vec![
             ("display_name = \"banker\"".into(), Box::new(|r| r.display_name == "banker")),

@@ -25,7 +25,8 @@ fn an_unknown_key_in_file_or_environment_stops_the_start() {
     let output = process::run("provostd", &["serve", "--config", text(&file)]);
     assert!(!output.status.success());
     assert!(said(&output).contains("listen_on"), "{}", said(&output));
-    let output = process::command("provostd").args(["serve"]).env("PROVOST__SERVER__LISTN", "x").output().unwrap();
+    let output =
+        process::command("provostd").args(["serve"]).env("PROVOST__SERVER__LISTN", "x").output().unwrap();
     assert!(!output.status.success() && said(&output).contains("listn"), "{}", said(&output));
     let output = process::run("provostd", &["serve", "--config", "/nonexistent.toml"]);
     assert!(!output.status.success() && said(&output).contains("/nonexistent.toml"), "{}", said(&output));
@@ -44,7 +45,8 @@ fn a_busy_port_is_named_with_what_to_do() {
 fn a_second_process_on_the_same_sqlite_database_is_refused_and_the_first_lives_on() {
     let dir = tempfile::tempdir().unwrap();
     let first = process::Daemon::start(dir.path(), &[]);
-    let output = process::run("provostd", &["serve", "--listen", "127.0.0.1:0", "--data-dir", text(dir.path())]);
+    let output =
+        process::run("provostd", &["serve", "--listen", "127.0.0.1:0", "--data-dir", text(dir.path())]);
     assert!(!output.status.success());
     assert!(said(&output).contains("another provostd"), "{}", said(&output));
     let (well, logged) = first.stop();
@@ -85,8 +87,13 @@ fn doctor_finds_what_is_wrong_and_says_what_to_do() {
 async fn administrator(daemon: &process::Daemon) -> Caller {
     let channel = Channel::from_shared(daemon.url.clone()).unwrap().connect().await.unwrap();
     let boot = Caller { channel: channel.clone(), secret: daemon.bootstrap.clone().unwrap() };
-    let request = BootstrapRequest { principal_id: "root".to_owned(), display_name: "Root".to_owned(), email: String::new() };
-    let made = TokenServiceClient::new(channel.clone()).bootstrap(boot.ask(request)).await.unwrap().into_inner();
+    let request = BootstrapRequest {
+        principal_id: "root".to_owned(),
+        display_name: "Root".to_owned(),
+        email: String::new(),
+    };
+    let made =
+        TokenServiceClient::new(channel.clone()).bootstrap(boot.ask(request)).await.unwrap().into_inner();
     Caller { channel, secret: made.secret }
 }
 
@@ -118,7 +125,9 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_half_written_under_kill_9()
             })
             .collect();
         // let some of them through before the power goes
-        while world::create_role(&admin, &format!("probe-{round}-{}", acknowledged.len()), "x").await.is_err() {}
+        while world::create_role(&admin, &format!("probe-{round}-{}", acknowledged.len()), "x").await.is_err()
+        {
+        }
         tokio::time::sleep(std::time::Duration::from_millis(150)).await;
         daemon.kill();
         for writer in writers {
@@ -131,11 +140,12 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_half_written_under_kill_9()
     let there = roles(&admin).await;
     let lost: Vec<_> = acknowledged.iter().filter(|name| !there.contains(*name)).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
-    let recorded: std::collections::BTreeSet<_> = crate::audit::events(&admin, world::ACME, "action = \"role.create\"")
-        .await
-        .into_iter()
-        .flat_map(|e| e.targets)
-        .collect();
+    let recorded: std::collections::BTreeSet<_> =
+        crate::audit::events(&admin, world::ACME, "action = \"role.create\"")
+            .await
+            .into_iter()
+            .flat_map(|e| e.targets)
+            .collect();
     assert_eq!(there, recorded);
 }
 
@@ -148,7 +158,11 @@ async fn roles(by: &Caller) -> std::collections::BTreeSet<String> {
             page_token,
             ..Default::default()
         };
-        let page = RoleServiceClient::new(by.channel.clone()).list_roles(by.ask(request)).await.unwrap().into_inner();
+        let page = RoleServiceClient::new(by.channel.clone())
+            .list_roles(by.ask(request))
+            .await
+            .unwrap()
+            .into_inner();
         names.extend(page.roles.into_iter().map(|r| r.name));
         if page.next_page_token.is_empty() {
             return names;

@@ -24,19 +24,34 @@ async fn sqlite() -> (Columns, Keys) {
     let (mut columns, mut keys) = (Columns::new(), Keys::new());
     for (table,) in tables {
         let info: Vec<(String, String, bool, i64)> =
-            sqlx::query_as("SELECT name, type, \"notnull\", pk FROM pragma_table_info($1)").bind(&table).fetch_all(&mut *c).await.unwrap();
+            sqlx::query_as("SELECT name, type, \"notnull\", pk FROM pragma_table_info($1)")
+                .bind(&table)
+                .fetch_all(&mut *c)
+                .await
+                .unwrap();
         let of = columns.entry(table.clone()).or_default();
         for (name, kind, not_null, _) in &info {
             of.insert(name.clone(), (kind.to_lowercase(), !not_null));
         }
         let mut primary: Vec<_> = info.iter().filter(|(.., pk)| *pk > 0).collect();
         primary.sort_by_key(|(.., pk)| *pk);
-        let mut found = vec![format!("primary {}", primary.iter().map(|(n, ..)| n.as_str()).collect::<Vec<_>>().join(","))];
+        let mut found = vec![format!(
+            "primary {}",
+            primary.iter().map(|(n, ..)| n.as_str()).collect::<Vec<_>>().join(",")
+        )];
         let indexes: Vec<(String, bool, String)> =
-            sqlx::query_as("SELECT name, \"unique\", origin FROM pragma_index_list($1)").bind(&table).fetch_all(&mut *c).await.unwrap();
+            sqlx::query_as("SELECT name, \"unique\", origin FROM pragma_index_list($1)")
+                .bind(&table)
+                .fetch_all(&mut *c)
+                .await
+                .unwrap();
         for (index, unique, origin) in indexes.into_iter().filter(|(_, _, origin)| origin != "pk") {
             let parts: Vec<(String,)> =
-                sqlx::query_as("SELECT name FROM pragma_index_info($1) ORDER BY seqno").bind(&index).fetch_all(&mut *c).await.unwrap();
+                sqlx::query_as("SELECT name FROM pragma_index_info($1) ORDER BY seqno")
+                    .bind(&index)
+                    .fetch_all(&mut *c)
+                    .await
+                    .unwrap();
             let parts: Vec<_> = parts.into_iter().map(|(p,)| p).collect();
             let kind = if unique || origin == "u" { "unique" } else { "index" };
             found.push(format!("{kind} {}", parts.join(",")));
@@ -79,23 +94,33 @@ async fn postgres() -> (Columns, Keys) {
     .await
     .unwrap();
     for (table, parts, primary, unique) in indexes {
-        let kind = if primary { "primary" } else if unique { "unique" } else { "index" };
+        let kind = if primary {
+            "primary"
+        } else if unique {
+            "unique"
+        } else {
+            "index"
+        };
         keys.entry(table).or_default().push(format!("{kind} {parts}"));
     }
-    keys.values_mut().for_each(|k| k.sort());
+    for key in keys.values_mut() {
+        key.sort();
+    }
     (columns, keys)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_engines_have_the_same_tables_columns_nullability_and_keys() {
-    let ((sqlite_columns, sqlite_keys), (postgres_columns, postgres_keys)) = (sqlite().await, postgres().await);
+    let ((sqlite_columns, sqlite_keys), (postgres_columns, postgres_keys)) =
+        (sqlite().await, postgres().await);
     assert!(sqlite_columns.len() >= 20, "{:?}", sqlite_columns.keys());
     assert_eq!(sqlite_columns, postgres_columns);
     assert_eq!(sqlite_keys, postgres_keys);
 }
 
 /// What belongs to no tenant, partner or platform scope: it is shared by all, or names one of them itself.
-const GLOBAL: [&str; 7] = ["deployment", "partner", "tenant", "api_token_key", "marketplace", "plugin", "plugin_version"];
+const GLOBAL: [&str; 7] =
+    ["deployment", "partner", "tenant", "api_token_key", "marketplace", "plugin", "plugin_version"];
 
 #[tokio::test]
 async fn a_tenants_rows_can_live_on_a_shard_of_their_own() {
@@ -104,7 +129,10 @@ async fn a_tenants_rows_can_live_on_a_shard_of_their_own() {
         for key in keys {
             let columns = key.split_once(' ').unwrap().1;
             let first = columns.split(',').next().unwrap();
-            assert!(matches!(first, "tenant_id" | "scope_id"), "{table}: `{key}` does not begin with its tenant");
+            assert!(
+                matches!(first, "tenant_id" | "scope_id"),
+                "{table}: `{key}` does not begin with its tenant"
+            );
         }
     }
 }

@@ -7,7 +7,9 @@ use http::Method;
 use proto::role::v1::{self as role, role_service_client::RoleServiceClient};
 use tests::{Engine, Site, World, both_engines, http as web, postgres::Postgres, world};
 use tonic::Code;
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use crate::errors::reason;
 
@@ -102,7 +104,10 @@ async fn load_beyond_the_limit_is_shed_with_a_time_to_come_back() {
         match call.await.unwrap() {
             Ok(_) => done += 1,
             Err(status) => {
-                assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "OVERLOADED"));
+                assert_eq!(
+                    (status.code(), reason(&status).as_str()),
+                    (Code::ResourceExhausted, "OVERLOADED")
+                );
                 assert!(status.get_error_details().retry_info().is_some());
                 shed += 1;
             }
@@ -111,7 +116,10 @@ async fn load_beyond_the_limit_is_shed_with_a_time_to_come_back() {
     assert!(done >= 1 && shed >= 1, "{done} done, {shed} shed");
     // what watches us is never shed, and the shedding is counted
     let text = web::get(&format!("{}/metrics", world.site.running.url())).await.text();
-    assert!(text.contains(&format!("rpc_server_shed_total {shed}")) || text.contains("rpc_server_shed_total{"), "{text}");
+    assert!(
+        text.contains(&format!("rpc_server_shed_total {shed}")) || text.contains("rpc_server_shed_total{"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,11 +143,15 @@ async fn a_database_that_goes_away_in_mid_request_is_told_and_comes_back() {
     for call in calls {
         // whoever was answered with success was so before the end; nobody gets an unexplained failure
         if let Err(status) = call.await.unwrap() {
-            assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "DATABASE_UNAVAILABLE"));
+            assert_eq!(
+                (status.code(), reason(&status).as_str()),
+                (Code::Unavailable, "DATABASE_UNAVAILABLE")
+            );
         }
     }
     let ask = role::GetRoleRequest { name: before.name };
-    let status = RoleServiceClient::new(world.owner.channel.clone()).get_role(world.owner.ask(ask)).await.unwrap_err();
+    let status =
+        RoleServiceClient::new(world.owner.channel.clone()).get_role(world.owner.ask(ask)).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "DATABASE_UNAVAILABLE"));
     for _ in 0..100 {
         if health(&world.site, "provost.role.v1.RoleService").await == ServingStatus::NotServing {
@@ -155,7 +167,17 @@ async fn a_database_that_goes_away_in_mid_request_is_told_and_comes_back() {
 fn tls_settings(dir: &std::path::Path) -> ([(&'static str, String); 2], String) {
     let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
     let made = std::process::Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+        ])
         .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
         .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
         .arg(&key)
@@ -179,7 +201,8 @@ async fn the_port_speaks_tls_when_configured_and_plain_text_gets_nowhere() {
     let data = [("server.data_dir", dir.path().join("data").display().to_string())];
     let all: Vec<_> = settings.into_iter().chain(data).collect();
     let telemetry = Arc::new(kernel::telemetry::Telemetry::quiet().unwrap());
-    let running = server::app::start(tests::site::config(&all), kernel::clock::Clock::System, telemetry).await.unwrap();
+    let running =
+        server::app::start(tests::site::config(&all), kernel::clock::Clock::System, telemetry).await.unwrap();
     assert!(running.url().starts_with("https://"));
     let trust = tonic::transport::ClientTlsConfig::new()
         .ca_certificate(tonic::transport::Certificate::from_pem(&certificate))
@@ -204,7 +227,8 @@ async fn an_unreadable_certificate_stops_the_start_in_words() {
     let data = [("server.data_dir", dir.path().join("data").display().to_string())];
     let all: Vec<_> = settings.into_iter().chain(data).collect();
     let telemetry = Arc::new(kernel::telemetry::Telemetry::quiet().unwrap());
-    let outcome = server::app::start(tests::site::config(&all), kernel::clock::Clock::System, telemetry).await;
+    let outcome =
+        server::app::start(tests::site::config(&all), kernel::clock::Clock::System, telemetry).await;
     let error = outcome.err().unwrap().to_string();
     assert!(error.contains("/nonexistent/cert.pem"), "{error}");
 }
@@ -225,7 +249,12 @@ async fn a_connection_beyond_the_limit_waits_until_one_closes() {
             HealthClient::new(channel).check(request()).await.unwrap();
         }
     });
-    let early = tokio::time::timeout(Duration::from_millis(300), async { while !waiting.is_finished() { tokio::task::yield_now().await; } }).await;
+    let early = tokio::time::timeout(Duration::from_millis(300), async {
+        while !waiting.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     assert!(early.is_err(), "a third connection was served beside two");
     drop(second);
     waiting.await.unwrap();
@@ -250,7 +279,10 @@ async fn calls_in_flight_are_finished_before_the_server_is_gone() {
             match call.await.unwrap() {
                 Ok(role) => acknowledged.push(role.name),
                 // refused at the door of a closing connection, not cut off half-way
-                Err(status) => assert!(matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown), "{status:?}"),
+                Err(status) => assert!(
+                    matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown),
+                    "{status:?}"
+                ),
             }
         }
         let again = Site::on(engine, dir, url, clock, &[]).await;
@@ -273,7 +305,11 @@ async fn what_was_committed_is_there_after_a_restart() {
         let again = Site::on(engine, dir, url, clock, &[]).await;
         let owner = again.caller(&secret);
         let ask = role::GetRoleRequest { name: role.name.clone() };
-        let found = RoleServiceClient::new(owner.channel.clone()).get_role(owner.ask(ask)).await.unwrap().into_inner();
+        let found = RoleServiceClient::new(owner.channel.clone())
+            .get_role(owner.ask(ask))
+            .await
+            .unwrap()
+            .into_inner();
         assert_eq!(found, role);
     }
 }

@@ -109,6 +109,19 @@ both_engines! {
         assert_eq!(status.code(), Code::PermissionDenied);
     }
 
+    async fn an_agent_holds_no_duty(site: Site) {
+        let world = World::build(site).await;
+        let agent = principal::Principal {
+            kind: principal::PrincipalKind::Agent.into(),
+            display_name: "agent".to_owned(),
+            owner: "tenants/acme/principals/member".to_owned(),
+            ..Default::default()
+        };
+        world::principal(&world.owner, world::ACME, "agent", agent).await.unwrap();
+        let status = world::grant(&world.owner, world::ACME, "agent", Duty::Admin).await.unwrap_err();
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "INVALID_FIELD"));
+    }
+
     async fn a_consultant_names_the_first_owner_and_no_second(site: Site) {
         let world = World::build(site).await;
         world::tenant(&world.consultant, "initech", world::NORTHWIND).await.unwrap();

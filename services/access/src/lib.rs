@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use kernel::{Kernel, authz::Action};
-use proto::{duty::v1::duty_service_server::DutyServiceServer, token::v1::token_service_server::TokenServiceServer};
+use proto::{
+    duty::v1::duty_service_server::DutyServiceServer, token::v1::token_service_server::TokenServiceServer,
+};
 
 pub mod duty;
 pub mod token;
@@ -18,7 +20,10 @@ pub fn add_services(routes: &mut tonic::service::RoutesBuilder, kernel: &Arc<Ker
     let limit = kernel.config.server.max_message_bytes;
     routes
         .add_service(
-            TokenServiceServer::new(token::rpc::TokenRpc(Arc::clone(kernel))).max_decoding_message_size(limit),
+            TokenServiceServer::new(token::rpc::TokenRpc(Arc::clone(kernel)))
+                .max_decoding_message_size(limit),
         )
-        .add_service(DutyServiceServer::new(duty::rpc::DutyRpc(Arc::clone(kernel))).max_decoding_message_size(limit));
+        .add_service(
+            DutyServiceServer::new(duty::rpc::DutyRpc(Arc::clone(kernel))).max_decoding_message_size(limit),
+        );
 }

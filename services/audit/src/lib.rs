@@ -18,5 +18,7 @@ pub fn actions() -> impl Iterator<Item = &'static Action> {
 /// Adds this slice's services.
 pub fn add_services(routes: &mut tonic::service::RoutesBuilder, kernel: &Arc<Kernel>) {
     let limit = kernel.config.server.max_message_bytes;
-    routes.add_service(AuditServiceServer::new(rpc::AuditRpc(Arc::clone(kernel))).max_decoding_message_size(limit));
+    routes.add_service(
+        AuditServiceServer::new(rpc::AuditRpc(Arc::clone(kernel))).max_decoding_message_size(limit),
+    );
 }

@@ -36,6 +36,11 @@ const LIST: ListSpec = ListSpec {
 };
 
 /// Events of one log.
-pub async fn event_list(db: &mut impl Executor, log: Uuid, query: &ListQuery, key: &PageKey) -> Result<Page<AuditEvent>> {
+pub async fn event_list(
+    db: &mut impl Executor,
+    log: Uuid,
+    query: &ListQuery,
+    key: &PageKey,
+) -> Result<Page<AuditEvent>> {
     list(db, &LIST, &[("scope_id", Value::Id(log))], query, key).await
 }

@@ -180,7 +180,9 @@ impl Audit {
     /// The partner on whose mandate its person acts in a client; empty for everybody else.
     fn acting_partner(&self) -> String {
         match &self.scope {
-            Scope::Tenant(tenant) if self.actor.home == tenant.partner.id.0 => format!("partners/{}", tenant.partner.slug),
+            Scope::Tenant(tenant) if self.actor.home == tenant.partner.id.0 => {
+                format!("partners/{}", tenant.partner.slug)
+            }
             _ => String::new(),
         }
     }

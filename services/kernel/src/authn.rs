@@ -379,7 +379,8 @@ struct TokenRow {
 
 async fn load(db: &mut impl Executor, digest: &[u8; 32]) -> Result<(Caller, Option<Time>)> {
     let unknown = Error::Unauthenticated(Credential::Unknown);
-    let row: Option<TokenRow> = on!(db, |c| sqlx::query_as(
+    let row: Option<TokenRow> = on!(db, |c| {
+        sqlx::query_as(
         "SELECT t.id AS token_id, t.scope_kind, t.scope_id, t.kind, t.scopes, t.expire_time, t.revoke_time, \
                 t.last_used_time, t.principal_id AS wants_principal, p.id AS principal_id, p.slug AS principal_slug, \
                 p.kind AS principal_kind \
@@ -391,7 +392,8 @@ async fn load(db: &mut impl Executor, digest: &[u8; 32]) -> Result<(Caller, Opti
          WHERE k.sha256 = $1"
     )
     .bind(digest.as_slice())
-    .fetch_optional(c))?;
+    .fetch_optional(c)
+    })?;
     let row = row.ok_or_else(|| unknown.clone())?;
     if row.revoke_time.is_some() {
         return Err(unknown);
@@ -408,7 +410,8 @@ async fn load(db: &mut impl Executor, digest: &[u8; 32]) -> Result<(Caller, Opti
         Some(p) => duties(db, row.scope_id, p.id).await?,
         None => DutySet::default(),
     };
-    let kind = TokenKind::parse(&row.kind).ok_or_else(|| Error::internal("unknown token kind in the database"))?;
+    let kind =
+        TokenKind::parse(&row.kind).ok_or_else(|| Error::internal("unknown token kind in the database"))?;
     let caller = Caller {
         token: row.token_id,
         kind,
@@ -428,32 +431,35 @@ async fn home(db: &mut impl Executor, kind: ScopeKind, id: Uuid) -> Result<Scope
     match kind {
         ScopeKind::Platform => Ok(Scope::Platform),
         ScopeKind::Partner => {
-            let found: Option<PartnerRef> = on!(db, |c| sqlx::query_as(
+            let found: Option<PartnerRef> = on!(db, |c| {
+                sqlx::query_as(
                 "SELECT id AS partner_id, slug AS partner_slug FROM partner WHERE id = $1 AND delete_time IS NULL"
             )
             .bind(id)
-            .fetch_optional(c))?;
+            .fetch_optional(c)
+            })?;
             found.map(Scope::Partner).ok_or_else(gone)
         }
         ScopeKind::Tenant => {
-            let found: Option<TenantRef> = on!(db, |c| sqlx::query_as(
+            let found: Option<TenantRef> = on!(db, |c| {
+                sqlx::query_as(
                 "SELECT t.id AS tenant_id, t.slug AS tenant_slug, t.state, p.id AS partner_id, p.slug AS partner_slug \
                  FROM tenant t JOIN partner p ON p.id = t.partner_id WHERE t.id = $1 AND t.delete_time IS NULL"
             )
             .bind(id)
-            .fetch_optional(c))?;
+            .fetch_optional(c)
+            })?;
             found.map(Scope::Tenant).ok_or_else(gone)
         }
     }
 }
 
 async fn duties(db: &mut impl Executor, scope: Uuid, principal: PrincipalId) -> Result<DutySet> {
-    let rows: Vec<(String,)> = on!(db, |c| sqlx::query_as(
-        "SELECT duty FROM duty_grant WHERE scope_id = $1 AND principal_id = $2"
-    )
-    .bind(scope)
-    .bind(principal)
-    .fetch_all(c))?;
+    let rows: Vec<(String,)> =
+        on!(db, |c| sqlx::query_as("SELECT duty FROM duty_grant WHERE scope_id = $1 AND principal_id = $2")
+            .bind(scope)
+            .bind(principal)
+            .fetch_all(c))?;
     Ok(rows.iter().filter_map(|(duty,)| Duty::parse(duty)).fold(DutySet::default(), DutySet::with))
 }
 

@@ -111,7 +111,9 @@ impl TryFrom<prost_types::Timestamp> for Time {
             .and_then(|s| s.checked_add(i64::from(t.nanos) / 1_000))
             .filter(|m| (0..1_000_000_000).contains(&t.nanos) && (0..Self::MAX_MICROS).contains(m))
             .map(Self)
-            .ok_or_else(|| Error::invalid("time", "is out of range: years 1970 to 9999 are accepted".to_owned()))
+            .ok_or_else(|| {
+                Error::invalid("time", "is out of range: years 1970 to 9999 are accepted".to_owned())
+            })
     }
 }
 
@@ -135,7 +137,10 @@ impl Clock {
     pub fn now(&self) -> Time {
         match self {
             Self::System => {
-                #[expect(clippy::disallowed_methods, reason = "the one place that may read the machine's clock")]
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "the one place that may read the machine's clock"
+                )]
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Time(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
             }

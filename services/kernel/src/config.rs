@@ -124,11 +124,18 @@ pub struct Layers(Figment);
 
 impl Layers {
     /// Merges `defaults`, then `file`, then `PROVOST__SECTION__KEY`, then `overrides` (dotted key, value).
-    pub fn new(defaults: &str, file: Option<&PathBuf>, overrides: &[(&str, String)]) -> Result<Self, ConfigError> {
+    pub fn new(
+        defaults: &str,
+        file: Option<&PathBuf>,
+        overrides: &[(&str, String)],
+    ) -> Result<Self, ConfigError> {
         let mut figment = Figment::new().merge(Named("default", Toml::string(defaults)));
         if let Some(path) = file {
             std::fs::read_to_string(path).map_err(|e| {
-                ConfigError(format!("cannot read configuration file `{}`: {e}; check --config", path.display()))
+                ConfigError(format!(
+                    "cannot read configuration file `{}`: {e}; check --config",
+                    path.display()
+                ))
             })?;
             figment = figment.merge(Toml::file_exact(path));
         }
@@ -143,7 +150,10 @@ impl Layers {
     pub fn config(&self) -> Result<Config, ConfigError> {
         let mut config: Config = self.0.extract().map_err(|errors| {
             let lines: Vec<_> = errors.into_iter().map(|e| e.to_string()).collect();
-            ConfigError(format!("configuration: {}; `provostd config dump` lists every key", lines.join("; ")))
+            ConfigError(format!(
+                "configuration: {}; `provostd config dump` lists every key",
+                lines.join("; ")
+            ))
         })?;
         config.resolve()?;
         Ok(config)
@@ -199,17 +209,22 @@ impl Config {
         let wrong = |key: &str, what: &str| Err(ConfigError(format!("configuration: `{key}` {what}")));
         if !self.database.url_file.as_os_str().is_empty() {
             let path = &self.database.url_file;
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| ConfigError(format!("cannot read `database.url_file` `{}`: {e}", path.display())))?;
+            let text = std::fs::read_to_string(path).map_err(|e| {
+                ConfigError(format!("cannot read `database.url_file` `{}`: {e}", path.display()))
+            })?;
             text.trim().clone_into(&mut self.database.url);
         }
         if !self.database.url.is_empty() && !self.database.url.starts_with("postgres") {
             return wrong("database.url", "must be empty (SQLite) or start with `postgres://`");
         }
         if self.auth.token_cache_ms > 1_000 {
-            return wrong("auth.token_cache_ms", "may be at most 1000, so that a revocation reaches every node in a second");
+            return wrong(
+                "auth.token_cache_ms",
+                "may be at most 1000, so that a revocation reaches every node in a second",
+            );
         }
-        if self.server.tls_cert_file.as_os_str().is_empty() != self.server.tls_key_file.as_os_str().is_empty() {
+        if self.server.tls_cert_file.as_os_str().is_empty() != self.server.tls_key_file.as_os_str().is_empty()
+        {
             return wrong("server.tls_cert_file", "and `server.tls_key_file` must be set both or neither");
         }
         if !(0.0..=1.0).contains(&self.telemetry.trace_ratio) {
@@ -273,7 +288,8 @@ mod tests {
 
     #[test]
     fn a_secret_is_masked() {
-        let layers = Layers::new(DEFAULTS, None, &[("database.url", "postgres://u:pw@h/d".to_owned())]).unwrap();
+        let layers =
+            Layers::new(DEFAULTS, None, &[("database.url", "postgres://u:pw@h/d".to_owned())]).unwrap();
         let dump = layers.dump().unwrap();
         assert!(!dump.contains("pw") && dump.contains("url = \"***\""), "{dump}");
     }

@@ -129,10 +129,11 @@ impl Kernel {
 
     /// What the outer layer noted, or a fresh note where there is none.
     pub fn call_info<Q>(&self, request: &Request<Q>) -> CallInfo {
-        request.extensions().get().cloned().unwrap_or_else(|| CallInfo {
-            id: self.ids.new_id(self.clock.now()),
-            trace_id: String::new(),
-        })
+        request
+            .extensions()
+            .get()
+            .cloned()
+            .unwrap_or_else(|| CallInfo { id: self.ids.new_id(self.clock.now()), trace_id: String::new() })
     }
 }
 
@@ -174,7 +175,12 @@ impl Ctx {
     }
 
     /// The same for a call whose payload is a stream: `payload_digest` tells one payload under `request_id` from another.
-    pub fn with_request(&mut self, request_id: &str, validate_only: bool, payload_digest: Vec<u8>) -> Result<()> {
+    pub fn with_request(
+        &mut self,
+        request_id: &str,
+        validate_only: bool,
+        payload_digest: Vec<u8>,
+    ) -> Result<()> {
         self.validate_only = validate_only;
         if request_id.is_empty() {
             return Ok(());
@@ -252,7 +258,13 @@ impl Ctx {
     }
 
     /// A row of a scope for a read by name: remembered while it is true, or else from `load`.
-    pub async fn row<T, F>(&self, kind: &'static str, scope: &Scope, id: &str, load: impl FnOnce() -> F) -> Result<Arc<T>>
+    pub async fn row<T, F>(
+        &self,
+        kind: &'static str,
+        scope: &Scope,
+        id: &str,
+        load: impl FnOnce() -> F,
+    ) -> Result<Arc<T>>
     where
         T: Send + Sync + 'static,
         F: Future<Output = Result<T>>,

@@ -123,9 +123,11 @@ impl Db {
         if config.database.url.is_empty() {
             return Self::open_sqlite(&config.server.data_dir, config.database.max_connections, wait).await;
         }
-        let options: PgConnectOptions = config.database.url.parse().map_err(|_| {
-            Error::DatabaseUnavailable { cause: "`database.url` is not a PostgreSQL URL; write `postgres://user@host/database`".to_owned() }
-        })?;
+        let options: PgConnectOptions =
+            config.database.url.parse().map_err(|_| Error::DatabaseUnavailable {
+                cause: "`database.url` is not a PostgreSQL URL; write `postgres://user@host/database`"
+                    .to_owned(),
+            })?;
         let pool = PgPoolOptions::new()
             .max_connections(config.database.max_connections)
             .acquire_timeout(wait)

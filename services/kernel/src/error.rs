@@ -142,7 +142,11 @@ impl Error {
 
     /// The id is taken.
     pub fn exists(kind: &'static str, name: impl fmt::Display) -> Self {
-        Self::Exists { kind, name: name.to_string(), hint: "choose another id, or read and update the one that is there" }
+        Self::Exists {
+            kind,
+            name: name.to_string(),
+            hint: "choose another id, or read and update the one that is there",
+        }
     }
 
     /// The resource's state forbids the verb.
@@ -221,7 +225,11 @@ impl From<sqlx::Error> for Error {
                     // serialization failure, deadlock; SQLITE_BUSY and its snapshot variant
                     "40001" | "40P01" | "5" | "517" => Self::Conflict,
                     // PostgreSQL classes 08 (connection), 53 (resources), 57P0x (shutting down), 25006 (read-only standby)
-                    c if c.starts_with("08") || c.starts_with("53") || c.starts_with("57P") || c == "25006" => {
+                    c if c.starts_with("08")
+                        || c.starts_with("53")
+                        || c.starts_with("57P")
+                        || c == "25006" =>
+                    {
                         Self::DatabaseUnavailable { cause }
                     }
                     // SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN, SQLITE_READONLY and their extended codes

@@ -33,7 +33,8 @@ pub fn mac_matches(key: &[u8], bytes: &[u8], tag: &[u8]) -> bool {
 
 fn keyed(key: &[u8], bytes: &[u8]) -> Hmac<Sha256> {
     // HMAC takes keys of any length; the error case does not exist for it
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| Hmac::<Sha256>::new(&hmac::digest::Key::<Hmac<Sha256>>::default()));
+    let mut mac = Hmac::<Sha256>::new_from_slice(key)
+        .unwrap_or_else(|_| Hmac::<Sha256>::new(&hmac::digest::Key::<Hmac<Sha256>>::default()));
     mac.update(bytes);
     mac
 }

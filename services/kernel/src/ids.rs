@@ -83,15 +83,17 @@ impl Slug {
     }
 
     fn checked(field: &str, text: &str, extra: &str) -> Result<Self> {
-        let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || (extra.len() > 1 && c.is_ascii_digit()));
+        let starts_well =
+            text.starts_with(|c: char| c.is_ascii_lowercase() || (extra.len() > 1 && c.is_ascii_digit()));
         let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || extra.contains(c);
         if starts_well && text.len() <= Self::MAX && text.chars().all(inside) {
             return Ok(Self(text.to_owned()));
         }
         let allowed = if extra.len() > 1 { "`a-z 0-9 - . _`" } else { "`a-z 0-9 -`" };
+        let first = if extra.len() > 1 { "a letter or digit" } else { "a letter" };
         Err(Error::invalid(
             field,
-            format!("`{}` is not an id: use 1 to 63 of {allowed}, starting with a letter", clip(text)),
+            format!("`{}` is not an id: use 1 to 63 of {allowed}, starting with {first}", clip(text)),
         ))
     }
 

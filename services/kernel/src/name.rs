@@ -37,8 +37,9 @@ pub fn parse<const N: usize>(field: &str, pattern: &str, text: &str) -> Result<[
 
 /// Takes apart a name whose last id is a UUID, like `tenants/acme/tokens/0197…`: the parent's name and the id.
 pub fn parse_uuid<'a>(field: &str, collection: &str, text: &'a str) -> Result<(&'a str, uuid::Uuid)> {
-    let wrong =
-        || Error::invalid(field, format!("`{}` is not a name of the form `[parent/]{collection}/…`", clip(text)));
+    let wrong = || {
+        Error::invalid(field, format!("`{}` is not a name of the form `[parent/]{collection}/…`", clip(text)))
+    };
     let (front, id) = text.rsplit_once('/').ok_or_else(wrong)?;
     let parent = if front == collection {
         ""
@@ -56,7 +57,14 @@ mod tests {
     fn names_are_taken_apart_strictly() {
         let [tenant, role] = parse("name", "tenants/{}/roles/{}", "tenants/acme/roles/banker").unwrap();
         assert_eq!((tenant.as_str(), role.as_str()), ("acme", "banker"));
-        for bad in ["", "tenants/acme", "tenants/acme/roles/", "tenants/acme/roles/a/b", "tenants/../roles/a", "x/acme/roles/a"] {
+        for bad in [
+            "",
+            "tenants/acme",
+            "tenants/acme/roles/",
+            "tenants/acme/roles/a/b",
+            "tenants/../roles/a",
+            "x/acme/roles/a",
+        ] {
             assert!(parse::<2>("name", "tenants/{}/roles/{}", bad).is_err(), "{bad}");
         }
     }
@@ -65,7 +73,10 @@ mod tests {
     fn uuid_names_keep_their_parent() {
         let id = uuid::Uuid::nil();
         assert_eq!(parse_uuid("name", "tokens", &format!("tokens/{id}")).unwrap(), ("", id));
-        assert_eq!(parse_uuid("name", "tokens", &format!("tenants/a/tokens/{id}")).unwrap(), ("tenants/a", id));
+        assert_eq!(
+            parse_uuid("name", "tokens", &format!("tenants/a/tokens/{id}")).unwrap(),
+            ("tenants/a", id)
+        );
         assert!(parse_uuid("name", "tokens", "tenants/a/tokens/b").is_err());
         assert!(parse_uuid("name", "tokens", &format!("tenants/axtokens/{id}")).is_err());
     }

@@ -131,7 +131,10 @@ impl Scope {
         }
         Err(Error::invalid(
             field,
-            format!("`{}` is not a parent: use nothing, `partners/…` or `tenants/…`", crate::ids::clip(parent)),
+            format!(
+                "`{}` is not a parent: use nothing, `partners/…` or `tenants/…`",
+                crate::ids::clip(parent)
+            ),
         ))
     }
 }
@@ -150,22 +153,26 @@ impl fmt::Display for Scope {
 /// Finds a living partner by name.
 pub async fn partner_find(db: &mut impl Executor, field: &str, text: &str) -> Result<PartnerRef> {
     let [slug] = name::parse(field, "partners/{}", text)?;
-    let found: Option<PartnerRef> = on!(db, |c| sqlx::query_as(
+    let found: Option<PartnerRef> = on!(db, |c| {
+        sqlx::query_as(
         "SELECT id AS partner_id, slug AS partner_slug FROM partner WHERE slug = $1 AND delete_time IS NULL"
     )
     .bind(&slug)
-    .fetch_optional(c))?;
+    .fetch_optional(c)
+    })?;
     found.ok_or_else(|| Error::not_found("partner", text))
 }
 
 /// Finds a living tenant by name.
 pub async fn tenant_find(db: &mut impl Executor, field: &str, text: &str) -> Result<TenantRef> {
     let [slug] = name::parse(field, "tenants/{}", text)?;
-    let found: Option<TenantRef> = on!(db, |c| sqlx::query_as(
+    let found: Option<TenantRef> = on!(db, |c| {
+        sqlx::query_as(
         "SELECT t.id AS tenant_id, t.slug AS tenant_slug, t.state, p.id AS partner_id, p.slug AS partner_slug \
          FROM tenant t JOIN partner p ON p.id = t.partner_id WHERE t.slug = $1 AND t.delete_time IS NULL"
     )
     .bind(&slug)
-    .fetch_optional(c))?;
+    .fetch_optional(c)
+    })?;
     found.ok_or_else(|| Error::not_found("tenant", text))
 }

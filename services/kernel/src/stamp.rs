@@ -44,7 +44,10 @@ impl Stamp {
     pub fn undeleted(&self, name: impl Display, now: Time) -> Result<Self> {
         match self.delete_time {
             Some(_) => Ok(Self { delete_time: None, ..self.next(now) }),
-            None => Err(Error::illegal_state(&name, format!("`{name}` is not deleted, so there is nothing to undelete"))),
+            None => Err(Error::illegal_state(
+                &name,
+                format!("`{name}` is not deleted, so there is nothing to undelete"),
+            )),
         }
     }
 

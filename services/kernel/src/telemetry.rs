@@ -55,10 +55,12 @@ impl Telemetry {
         let (mut tracers, mut loggers) = (None, None);
         if !settings.otlp_endpoint.is_empty() {
             let to = &settings.otlp_endpoint;
-            let metric = MetricExporter::builder().with_tonic().with_endpoint(to).build().map_err(Error::internal)?;
+            let metric =
+                MetricExporter::builder().with_tonic().with_endpoint(to).build().map_err(Error::internal)?;
             let every = Duration::from_secs(settings.otlp_interval_seconds.max(1));
             meters = meters.with_reader(PeriodicReader::builder(metric).with_interval(every).build());
-            let span = SpanExporter::builder().with_tonic().with_endpoint(to).build().map_err(Error::internal)?;
+            let span =
+                SpanExporter::builder().with_tonic().with_endpoint(to).build().map_err(Error::internal)?;
             let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(settings.trace_ratio)));
             tracers = Some(
                 SdkTracerProvider::builder()
@@ -67,8 +69,10 @@ impl Telemetry {
                     .with_batch_exporter(span)
                     .build(),
             );
-            let log = LogExporter::builder().with_tonic().with_endpoint(to).build().map_err(Error::internal)?;
-            loggers = Some(SdkLoggerProvider::builder().with_resource(resource()).with_batch_exporter(log).build());
+            let log =
+                LogExporter::builder().with_tonic().with_endpoint(to).build().map_err(Error::internal)?;
+            loggers =
+                Some(SdkLoggerProvider::builder().with_resource(resource()).with_batch_exporter(log).build());
         }
         let telemetry = Self { registry, meters: meters.build(), tracers, loggers };
         telemetry.subscribe(settings)?;
@@ -85,12 +89,17 @@ impl Telemetry {
             LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
             LogFormat::Text => lines.boxed(),
         };
-        let traces = self.tracers.as_ref().map(|p| tracing_opentelemetry::layer().with_tracer(p.tracer("provost")));
+        let traces =
+            self.tracers.as_ref().map(|p| tracing_opentelemetry::layer().with_tracer(p.tracer("provost")));
         // the exporter's own connection must not report on itself
         let bridge = self.loggers.as_ref().map(OpenTelemetryTracingBridge::new);
-        let quiet = || filter().map(|f| ["h2", "hyper", "tonic", "tower", "opentelemetry"].iter().fold(f, |f, target| {
-            format!("{target}=off").parse().map(|d| f.clone().add_directive(d)).unwrap_or(f)
-        }));
+        let quiet = || {
+            filter().map(|f| {
+                ["h2", "hyper", "tonic", "tower", "opentelemetry"].iter().fold(f, |f, target| {
+                    format!("{target}=off").parse().map(|d| f.clone().add_directive(d)).unwrap_or(f)
+                })
+            })
+        };
         tracing_subscriber::registry()
             .with(lines.with_filter(filter()?))
             .with(traces.with_filter(quiet()?))
@@ -136,10 +145,7 @@ fn resource() -> Resource {
 }
 
 fn prometheus_reader(registry: &Registry) -> Result<opentelemetry_prometheus::PrometheusExporter> {
-    opentelemetry_prometheus::exporter()
-        .with_registry(registry.clone())
-        .build()
-        .map_err(Error::internal)
+    opentelemetry_prometheus::exporter().with_registry(registry.clone()).build().map_err(Error::internal)
 }
 
 /// Takes the caller's W3C trace context (`traceparent`, `tracestate`) out of the headers.
@@ -175,7 +181,9 @@ impl CallMetrics {
                 .f64_histogram("rpc.server.duration")
                 .with_unit("s")
                 .with_description("Time from the arrival of a call to its answer")
-                .with_boundaries(vec![0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0])
+                .with_boundaries(vec![
+                    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+                ])
                 .build(),
             in_flight: meter
                 .i64_up_down_counter("rpc.server.in_flight")

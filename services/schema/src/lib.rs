@@ -49,7 +49,9 @@ pub async fn version_sqlite(conn: &mut SqliteConnection) -> Result<i64, sqlx::Er
     if known == 0 {
         return Ok(0);
     }
-    sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations WHERE success").fetch_one(conn).await
+    sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations WHERE success")
+        .fetch_one(conn)
+        .await
 }
 
 /// The schema version of a PostgreSQL database; 0 when it is empty.
@@ -59,7 +61,9 @@ pub async fn version_postgres(conn: &mut PgConnection) -> Result<i64, sqlx::Erro
     if known.is_none() {
         return Ok(0);
     }
-    sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations WHERE success").fetch_one(conn).await
+    sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations WHERE success")
+        .fetch_one(conn)
+        .await
 }
 
 fn refuse_newer(found: i64) -> Result<i64, SchemaError> {

@@ -34,7 +34,9 @@ pub enum StartError {
     #[error("{0}")]
     Schema(String),
     /// The port.
-    #[error("cannot listen on {0}: {1}; stop what uses the port, or choose another with --listen (port 0 takes a free one)")]
+    #[error(
+        "cannot listen on {0}: {1}; stop what uses the port, or choose another with --listen (port 0 takes a free one)"
+    )]
     Listen(SocketAddr, std::io::Error),
     /// TLS files.
     #[error("TLS: {0}; check `server.tls_cert_file` and `server.tls_key_file`")]
@@ -83,17 +85,20 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
     let db = open_database(&config).await?;
     let kernel = Kernel::new(config, db, clock).await.map_err(StartError::Database)?;
     let settings = &kernel.config.server;
-    let listener = TcpListener::bind(settings.listen).await.map_err(|e| StartError::Listen(settings.listen, e))?;
+    let listener =
+        TcpListener::bind(settings.listen).await.map_err(|e| StartError::Listen(settings.listen, e))?;
     let address = listener.local_addr().map_err(|e| StartError::Listen(settings.listen, e))?;
     let stop = CancellationToken::new();
-    let mut server = Server::builder().accept_http1(true).http2_keepalive_interval(Some(Duration::from_secs(30)));
+    let mut server =
+        Server::builder().accept_http1(true).http2_keepalive_interval(Some(Duration::from_secs(30)));
     if let Some(tls) = tls(&kernel.config)? {
         server = server.tls_config(tls).map_err(|e| StartError::Tls(e.to_string()))?;
     }
     let router = server.add_routes(routes(&kernel, &telemetry, &stop));
     let incoming = Bounded::new(listener, settings.max_connections);
     let until = stop.clone();
-    let served = tokio::spawn(router.serve_with_incoming_shutdown(incoming, async move { until.cancelled().await }));
+    let served =
+        tokio::spawn(router.serve_with_incoming_shutdown(incoming, async move { until.cancelled().await }));
     let grace = Duration::from_secs(settings.shutdown_grace_seconds);
     Ok(Running { kernel, address, stop, served, grace })
 }
@@ -158,14 +163,17 @@ impl Running {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => tracing::error!(%error, "the listener failed"),
             Ok(Err(error)) => tracing::error!(%error, "the server task failed"),
-            Err(_) => tracing::warn!(grace_s = self.grace.as_secs(), "calls in flight were cut off at shutdown"),
+            Err(_) => {
+                tracing::warn!(grace_s = self.grace.as_secs(), "calls in flight were cut off at shutdown");
+            }
         }
         self.kernel.db.close().await;
     }
 
     /// Where clients connect.
     pub fn url(&self) -> String {
-        let scheme = if self.kernel.config.server.tls_cert_file.as_os_str().is_empty() { "http" } else { "https" };
+        let scheme =
+            if self.kernel.config.server.tls_cert_file.as_os_str().is_empty() { "http" } else { "https" };
         format!("{scheme}://{}", self.address)
     }
 }

@@ -75,7 +75,11 @@ fn tls(config: &Config) -> Finding {
     if cert.as_os_str().is_empty() {
         let outside = !config.server.listen.ip().is_loopback();
         let text = "off; the port speaks plain text".to_owned();
-        return if outside { Warn(format!("{text} to other machines: set `server.tls_cert_file` or use a TLS proxy")) } else { Fine(text) };
+        return if outside {
+            Warn(format!("{text} to other machines: set `server.tls_cert_file` or use a TLS proxy"))
+        } else {
+            Fine(text)
+        };
     }
     for path in [cert, key] {
         if let Err(error) = std::fs::File::open(path) {
@@ -95,7 +99,9 @@ fn permissions(config: &Config) -> Finding {
     let dir = &config.server.data_dir;
     match mode(dir) {
         None => Fine(format!("`{}` will be created with mode 0700", dir.display())),
-        Some(m) if m & 0o077 != 0 => Warn(format!("`{}` is open to others (mode {:o}); chmod 700", dir.display(), m & 0o777)),
+        Some(m) if m & 0o077 != 0 => {
+            Warn(format!("`{}` is open to others (mode {:o}); chmod 700", dir.display(), m & 0o777))
+        }
         Some(_) => match tempfile_in(dir) {
             Ok(()) => Fine(format!("`{}` is private and writable", dir.display())),
             Err(error) => Fail(format!("cannot write in `{}`: {error}; check its owner", dir.display())),
@@ -122,7 +128,11 @@ fn disk(config: &Config) -> Finding {
     let percent = stat.f_bavail.saturating_mul(100) / stat.f_blocks.max(1);
     let mib = stat.f_bavail.saturating_mul(stat.f_frsize) / (1024 * 1024);
     let text = format!("{percent} % free ({mib} MiB)");
-    if percent < LOW_DISK_PERCENT { Warn(format!("{text}; the audit log only grows, make room")) } else { Fine(text) }
+    if percent < LOW_DISK_PERCENT {
+        Warn(format!("{text}; the audit log only grows, make room"))
+    } else {
+        Fine(text)
+    }
 }
 
 async fn database(config: &Config) -> Vec<(&'static str, Finding)> {

@@ -122,7 +122,10 @@ fn refuse(error: Error, grpc: bool, incident: &str) -> Response {
 
 /// The framework's own refusals get a reason like all others: a message over the limit comes as OUT_OF_RANGE without one.
 fn explained(response: Response, grpc: bool) -> Response {
-    if !grpc || code(&response, grpc) != "OUT_OF_RANGE" || response.headers().contains_key("grpc-status-details-bin") {
+    if !grpc
+        || code(&response, grpc) != "OUT_OF_RANGE"
+        || response.headers().contains_key("grpc-status-details-bin")
+    {
         return response;
     }
     let error = Error::Limit {

@@ -45,7 +45,8 @@ async fn watch(reporter: HealthReporter, kernel: Arc<Kernel>, ready: Ready, stop
     let mut told = None;
     loop {
         let stopping = stop.is_cancelled();
-        let answered = !stopping && matches!(tokio::time::timeout(PATIENCE, kernel.db.ping()).await, Ok(Ok(())));
+        let answered =
+            !stopping && matches!(tokio::time::timeout(PATIENCE, kernel.db.ping()).await, Ok(Ok(())));
         if told != Some(answered) {
             ready.0.store(answered, Ordering::SeqCst);
             let status = if answered { ServingStatus::Serving } else { ServingStatus::NotServing };

@@ -30,7 +30,11 @@ async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
         Err(error) => {
             tracing::error!(%error, "metrics not readable");
             let nothing = [(header::CONTENT_TYPE, "text/plain")];
-            (StatusCode::INTERNAL_SERVER_ERROR, nothing, "metrics are not readable; see the server's log\n".to_owned())
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                nothing,
+                "metrics are not readable; see the server's log\n".to_owned(),
+            )
         }
     }
 }

@@ -112,7 +112,9 @@ fn hand_over(config: &Config, secret: &str) -> Result<(), Failure> {
     let path = &config.auth.bootstrap_file;
     if path.as_os_str().is_empty() {
         println!("bootstrap token, good once and for 24 hours: {secret}");
-        println!("make the first administrator with: provost bootstrap --principal-id ADMIN_ID --token-file -");
+        println!(
+            "make the first administrator with: provost bootstrap --principal-id ADMIN_ID --token-file -"
+        );
         return Ok(());
     }
     server::files::write_private(path, secret)

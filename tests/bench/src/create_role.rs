@@ -45,7 +45,8 @@ pub async fn run(engine: Engine, plan: Plan) -> Value {
     for round in 0..=plan.rounds {
         let length = Duration::from_millis(if round == 0 { 500 } else { plan.seconds * 1_000 });
         let measured = load::round(WRITERS, length, |n| {
-            let by = Caller { channel: channels[n % CONNECTIONS].clone(), secret: world.owner.secret.clone() };
+            let by =
+                Caller { channel: channels[n % CONNECTIONS].clone(), secret: world.owner.secret.clone() };
             let (client, next) = (RoleServiceClient::new(by.channel.clone()), Arc::clone(&next));
             move |_| {
                 let role = Role { display_name: "Role".to_owned(), ..Default::default() };
@@ -123,7 +124,14 @@ impl Floor {
                         let pool = pool.clone();
                         async move {
                             let id = fresh();
-                            sqlx::query(INSERT).bind(Uuid::nil()).bind(id).bind(id.to_string()).bind(1_i64).execute(&pool).await.unwrap();
+                            sqlx::query(INSERT)
+                                .bind(Uuid::nil())
+                                .bind(id)
+                                .bind(id.to_string())
+                                .bind(1_i64)
+                                .execute(&pool)
+                                .await
+                                .unwrap();
                         }
                     }
                 })

@@ -70,7 +70,8 @@ impl Floor {
 pub async fn channels(url: &str) -> Vec<Channel> {
     let mut channels = Vec::new();
     for _ in 0..CONNECTIONS {
-        channels.push(Channel::from_shared(url.to_owned()).unwrap().tcp_nodelay(true).connect().await.unwrap());
+        channels
+            .push(Channel::from_shared(url.to_owned()).unwrap().tcp_nodelay(true).connect().await.unwrap());
     }
     channels
 }

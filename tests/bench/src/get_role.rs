@@ -26,10 +26,12 @@ pub async fn run(engine: Engine, plan: Plan) -> Value {
     for round in 0..=plan.rounds {
         let length = if round == 0 { Duration::from_millis(500) } else { length };
         let measured = load::round(IN_FLIGHT, length, |n| {
-            let by = Caller { channel: channels[n % CONNECTIONS].clone(), secret: world.owner.secret.clone() };
+            let by =
+                Caller { channel: channels[n % CONNECTIONS].clone(), secret: world.owner.secret.clone() };
             let client = RoleServiceClient::new(by.channel.clone());
             move |count| {
-                let request = by.ask(GetRoleRequest { name: format!("tenants/acme/roles/role-{}", (n + count) % ROLES) });
+                let request = by
+                    .ask(GetRoleRequest { name: format!("tenants/acme/roles/role-{}", (n + count) % ROLES) });
                 let mut client = client.clone();
                 async move {
                     client.get_role(request).await.unwrap();

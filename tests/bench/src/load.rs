@@ -53,8 +53,8 @@ where
     }
     let elapsed = begun.elapsed().as_secs_f64();
     all.sort_unstable();
-    let at = |share: f64| all[((all.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e6;
-    Round { rps: all.len() as f64 / elapsed, p50_us: at(0.5), p99_us: at(0.99) }
+    let at = |percent: usize| all[(all.len() - 1) * percent / 100].as_secs_f64() * 1e6;
+    Round { rps: all.len() as f64 / elapsed, p50_us: at(50), p99_us: at(99) }
 }
 
 /// The round with the median rate.

@@ -19,7 +19,8 @@ pub async fn run() -> Value {
     for _ in 0..STARTS {
         let begun = Instant::now();
         let daemon = Daemon::start(dir.path(), &[]);
-        let mut client = HealthClient::new(Channel::from_shared(daemon.url.clone()).unwrap().connect().await.unwrap());
+        let mut client =
+            HealthClient::new(Channel::from_shared(daemon.url.clone()).unwrap().connect().await.unwrap());
         client.check(HealthCheckRequest { service: "provost.role.v1.RoleService".to_owned() }).await.unwrap();
         times.push(begun.elapsed().as_secs_f64() * 1e3);
         memory.push(daemon.resident_kib() as f64 / 1024.0);

@@ -43,10 +43,20 @@ impl Resource for DutyGrant {
 
 impl DutyGrant {
     /// A new grant; the duty must belong to the kind of scope.
-    pub fn create(scope: &Scope, principal: PrincipalId, slug: &Slug, duty: Duty, id: Uuid, now: Time) -> Result<Self> {
+    pub fn create(
+        scope: &Scope,
+        principal: PrincipalId,
+        slug: &Slug,
+        duty: Duty,
+        id: Uuid,
+        now: Time,
+    ) -> Result<Self> {
         if duty.scope() != scope.kind() {
             let (word, fits, here) = (duty.as_str(), duty.scope().as_str(), scope.kind().as_str());
-            return Err(Error::invalid("duty", format!("`{word}` is a duty of a {fits}, not of a {here}; grant it there")));
+            return Err(Error::invalid(
+                "duty",
+                format!("`{word}` is a duty of a {fits}, not of a {here}; grant it there"),
+            ));
         }
         Ok(Self {
             name: scope.child("dutyGrants", id),

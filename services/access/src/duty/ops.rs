@@ -10,6 +10,8 @@ use kernel::{
     scope::{Scope, ScopeKind},
 };
 
+use tenancy::principal::model::PrincipalKind;
+
 use super::{model::DutyGrant, store};
 use crate::token::ops::caller_is;
 
@@ -35,6 +37,12 @@ pub async fn duty_grant(ctx: &Ctx, parent: &str, principal: &str, duty: Option<D
     let permit = ctx.authorize_on(GRANT, object.into(), &scope, own).await?;
     let duty = duty.ok_or_else(|| Error::invalid("duty", "is required"))?;
     let holder = holder.ok_or_else(|| Error::not_found("principal", principal))?;
+    if holder.kind == PrincipalKind::Agent {
+        let message = format!(
+            "`{principal}` is an agent: it acts for its owner and holds no duty; grant it to the owner"
+        );
+        return Err(Error::invalid("principal", message));
+    }
     let mut tx = ctx.begin(&permit).await?;
     if let Some(first) = tx.replayed()? {
         return Ok(first);
@@ -62,16 +70,21 @@ pub async fn duty_revoke(ctx: &Ctx, name: &str) -> Result<DutyGrant> {
         return Ok(first);
     }
     store::scope_lock(&mut tx, &scope).await?;
-    let grant = store::grant_get(&mut tx, &scope, id).await?.ok_or_else(|| Error::not_found("duty grant", name))?;
+    let grant =
+        store::grant_get(&mut tx, &scope, id).await?.ok_or_else(|| Error::not_found("duty grant", name))?;
     store::grant_delete(&mut tx, &grant).await?;
     if matches!(grant.duty, Duty::Owner | Duty::PlatformAdmin)
         && store::holder_count(&mut tx, scope.id(), grant.duty).await? == 0
     {
         let word = grant.duty.as_str();
-        let message = format!("`{}` is the last {word} of `{scope}`; grant the duty to somebody else first", grant.principal);
+        let message = format!(
+            "`{}` is the last {word} of `{scope}`; grant the duty to somebody else first",
+            grant.principal
+        );
         return Err(Error::still_in_use(name, message));
     }
-    tx.commit(permit.audit().target(&grant).also("principal", grant.principal.clone()).before(&grant)).await?;
+    tx.commit(permit.audit().target(&grant).also("principal", grant.principal.clone()).before(&grant))
+        .await?;
     Ok(grant)
 }
 

@@ -13,7 +13,10 @@ pub struct DutyRpc(pub Arc<Kernel>);
 
 #[async_trait]
 impl DutyService for DutyRpc {
-    async fn grant_duty(&self, request: Request<pb::GrantDutyRequest>) -> Result<Response<pb::DutyGrant>, Status> {
+    async fn grant_duty(
+        &self,
+        request: Request<pb::GrantDutyRequest>,
+    ) -> Result<Response<pb::DutyGrant>, Status> {
         self.0
             .serve(request, |ctx, r| async move {
                 ops::duty_grant(&ctx, &r.parent, &r.principal, duty_in(r.duty())).await
@@ -21,7 +24,10 @@ impl DutyService for DutyRpc {
             .await
     }
 
-    async fn revoke_duty(&self, request: Request<pb::RevokeDutyRequest>) -> Result<Response<pb::DutyGrant>, Status> {
+    async fn revoke_duty(
+        &self,
+        request: Request<pb::RevokeDutyRequest>,
+    ) -> Result<Response<pb::DutyGrant>, Status> {
         self.0.serve(request, |ctx, r| async move { ops::duty_revoke(&ctx, &r.name).await }).await
     }
 

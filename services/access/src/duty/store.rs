@@ -103,7 +103,11 @@ pub async fn grant_insert(tx: &mut Tx<'_>, grant: &DutyGrant) -> Result<()> {
 /// A grant of the scope.
 pub async fn grant_get(db: &mut impl Executor, scope: &Scope, id: Uuid) -> Result<Option<DutyGrant>> {
     let row: Option<GrantRow> = on!(db, |c| sqlx::query_as(concat!(
-        "SELECT ", columns!(), " FROM ", tables!(), " WHERE g.scope_id = $1 AND g.id = $2"
+        "SELECT ",
+        columns!(),
+        " FROM ",
+        tables!(),
+        " WHERE g.scope_id = $1 AND g.id = $2"
     ))
     .bind(scope.id())
     .bind(id)
@@ -119,13 +123,15 @@ pub async fn grant_delete(tx: &mut Tx<'_>, grant: &DutyGrant) -> Result<u64> {
 
 /// Living, active holders of a duty in a scope.
 pub async fn holder_count(db: &mut impl Executor, scope: Uuid, duty: Duty) -> Result<i64> {
-    on!(db, |c| sqlx::query_scalar(
+    on!(db, |c| {
+        sqlx::query_scalar(
         "SELECT COUNT(*) FROM duty_grant g JOIN principal p ON p.scope_id = g.scope_id AND p.id = g.principal_id \
          WHERE g.scope_id = $1 AND g.duty = $2 AND p.delete_time IS NULL AND p.state = 'active'"
     )
     .bind(scope)
     .bind(duty.as_str())
-    .fetch_one(c))
+    .fetch_one(c)
+    })
 }
 
 /// Grants of a duty in a scope, whatever became of their holders.

@@ -47,7 +47,12 @@ pub async fn ensure(kernel: &Arc<Kernel>) -> Result<Option<Secret>> {
 }
 
 /// Creates the first platform administrator with a personal token of 90 days, and ends the bootstrap token.
-pub async fn bootstrap(ctx: &Ctx, id: String, display_name: String, email: String) -> Result<(Token, String)> {
+pub async fn bootstrap(
+    ctx: &Ctx,
+    id: String,
+    display_name: String,
+    email: String,
+) -> Result<(Token, String)> {
     let scope = Scope::Platform;
     let by_bootstrap = ctx.caller().kind == TokenKind::Bootstrap;
     let permit = ctx.authorize_own(BOOTSTRAP, &scope, by_bootstrap).await?;
@@ -55,16 +60,18 @@ pub async fn bootstrap(ctx: &Ctx, id: String, display_name: String, email: Strin
     if store::token_revoke(&mut tx, scope.id(), ctx.caller().token, ctx.now()).await? == 0 {
         return Err(Error::Unauthenticated(Credential::Unknown));
     }
-    let new = NewPrincipal {
-        id,
-        kind: Some(PrincipalKind::User),
-        display_name,
-        email,
-        ..NewPrincipal::default()
-    };
+    let new =
+        NewPrincipal { id, kind: Some(PrincipalKind::User), display_name, email, ..NewPrincipal::default() };
     let admin = Principal::create(&scope, new, None, None, PrincipalId(ctx.new_id()), ctx.now())?;
     tenancy::principal::store::principal_insert(&mut tx, &admin).await?;
-    let grant = duty::model::DutyGrant::create(&scope, admin.id, &admin.slug, Duty::PlatformAdmin, ctx.new_id(), ctx.now())?;
+    let grant = duty::model::DutyGrant::create(
+        &scope,
+        admin.id,
+        &admin.slug,
+        Duty::PlatformAdmin,
+        ctx.new_id(),
+        ctx.now(),
+    )?;
     duty::store::grant_insert(&mut tx, &grant).await?;
     let holder = Holder { id: admin.id, slug: admin.slug.clone(), kind: admin.kind.as_str().to_owned() };
     let token = NewToken {
@@ -77,7 +84,11 @@ pub async fn bootstrap(ctx: &Ctx, id: String, display_name: String, email: Strin
     let token = Token::create(&scope, Some(&holder), token, TokenId(ctx.new_id()), ctx.now())?;
     let secret = Secret::generate(TokenKind::Personal)?;
     store::token_insert(&mut tx, &token, &secret.digest).await?;
-    let record = permit.audit().target(&admin).also("duty_grant", grant.name.clone()).also("token", token.name.clone());
+    let record = permit
+        .audit()
+        .target(&admin)
+        .also("duty_grant", grant.name.clone())
+        .also("token", token.name.clone());
     tx.commit(record.after(&admin)).await?;
     Ok((token, secret.text))
 }

@@ -89,26 +89,58 @@ impl Resource for Token {
 
 impl Token {
     /// A new token of `holder` in `scope`.
-    pub fn create(scope: &Scope, holder: Option<&Holder>, new: NewToken, id: TokenId, now: Time) -> Result<Self> {
-        let kind = new.kind.ok_or_else(|| Error::invalid("token.kind", "is required: PERSONAL, SERVICE or INGEST"))?;
+    pub fn create(
+        scope: &Scope,
+        holder: Option<&Holder>,
+        new: NewToken,
+        id: TokenId,
+        now: Time,
+    ) -> Result<Self> {
+        let kind = new
+            .kind
+            .ok_or_else(|| Error::invalid("token.kind", "is required: PERSONAL, SERVICE or INGEST"))?;
         let scopes: Vec<_> = new.scopes.iter().copied().flatten().collect();
         let expire_time = new.expire_time.unwrap_or(now);
         let mut checks = Checks::new();
         checks.text("token.display_name", &new.display_name, 1, 128);
         checks.that("token.expire_time", expire_time > now, "is required and must lie ahead");
-        checks.that("token.expire_time", expire_time <= now.plus(MAX_LIFE), "is more than a year ahead; choose an earlier time");
-        checks.that("token.kind", kind != TokenKind::Bootstrap, "cannot be BOOTSTRAP: a new deployment makes that one itself");
-        checks.that("token.scopes", !scopes.is_empty() && scopes.len() == new.scopes.len(), "must hold at least one known scope");
+        checks.that(
+            "token.expire_time",
+            expire_time <= now.plus(MAX_LIFE),
+            "is more than a year ahead; choose an earlier time",
+        );
+        checks.that(
+            "token.kind",
+            kind != TokenKind::Bootstrap,
+            "cannot be BOOTSTRAP: a new deployment makes that one itself",
+        );
+        checks.that(
+            "token.scopes",
+            !scopes.is_empty() && scopes.len() == new.scopes.len(),
+            "must hold at least one known scope",
+        );
         let only_ingest = scopes == [TokenScope::Ingest];
         let ingest = kind == TokenKind::Ingest;
-        checks.that("token.scopes", ingest == only_ingest, "must be exactly INGEST for an ingest token, and nothing of it for others");
-        checks.that("token.scopes", ingest || !scopes.contains(&TokenScope::Ingest), "INGEST belongs to ingest tokens only");
+        checks.that(
+            "token.scopes",
+            ingest == only_ingest,
+            "must be exactly INGEST for an ingest token, and nothing of it for others",
+        );
+        checks.that(
+            "token.scopes",
+            ingest || !scopes.contains(&TokenScope::Ingest),
+            "INGEST belongs to ingest tokens only",
+        );
         let fits = match holder.map(|h| h.kind.as_str()) {
             Some("user") => kind != TokenKind::Service,
             Some(_) => kind != TokenKind::Personal,
             None => ingest,
         };
-        checks.that("token.principal", fits, "must be a user for a personal token and a service or agent for a service token");
+        checks.that(
+            "token.principal",
+            fits,
+            "must be a user for a personal token and a service or agent for a service token",
+        );
         checks.that("token.kind", !ingest || scope.kind() == ScopeKind::Tenant, "INGEST is for tenants only");
         checks.done()?;
         Ok(Self {

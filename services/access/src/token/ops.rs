@@ -22,12 +22,18 @@ const EVERYWHERE: &[ScopeKind] = &[ScopeKind::Platform, ScopeKind::Partner, Scop
 const fn action(rpc: &'static str, noun: &'static str, verb: &'static str, class: Class) -> Action {
     Action { rpc, noun, verb, class, scopes: EVERYWHERE }
 }
-const CREATE_PERSONAL: Action = action("provost.token.v1.TokenService/CreateToken", "token/personal", "create", Class::Write);
-const CREATE_SERVICE: Action = action("provost.token.v1.TokenService/CreateToken", "token/service", "create", Class::Write);
-const CREATE_INGEST: Action = action("provost.token.v1.TokenService/CreateToken", "token/ingest", "create", Class::Write);
-const REVOKE_PERSONAL: Action = action("provost.token.v1.TokenService/RevokeToken", "token/personal", "revoke", Class::Write);
-const REVOKE_SERVICE: Action = action("provost.token.v1.TokenService/RevokeToken", "token/service", "revoke", Class::Write);
-const REVOKE_INGEST: Action = action("provost.token.v1.TokenService/RevokeToken", "token/ingest", "revoke", Class::Write);
+const CREATE_PERSONAL: Action =
+    action("provost.token.v1.TokenService/CreateToken", "token/personal", "create", Class::Write);
+const CREATE_SERVICE: Action =
+    action("provost.token.v1.TokenService/CreateToken", "token/service", "create", Class::Write);
+const CREATE_INGEST: Action =
+    action("provost.token.v1.TokenService/CreateToken", "token/ingest", "create", Class::Write);
+const REVOKE_PERSONAL: Action =
+    action("provost.token.v1.TokenService/RevokeToken", "token/personal", "revoke", Class::Write);
+const REVOKE_SERVICE: Action =
+    action("provost.token.v1.TokenService/RevokeToken", "token/service", "revoke", Class::Write);
+const REVOKE_INGEST: Action =
+    action("provost.token.v1.TokenService/RevokeToken", "token/ingest", "revoke", Class::Write);
 const LIST: Action = action("provost.token.v1.TokenService/ListTokens", "token", "list", Class::Read);
 const WHOAMI: Action = Action {
     rpc: "provost.token.v1.TokenService/WhoAmI",
@@ -99,7 +105,8 @@ pub async fn token_revoke(ctx: &Ctx, name: &str) -> Result<Token> {
     if let Some(first) = tx.replayed()? {
         return Ok(first);
     }
-    let before = store::token_get(&mut tx, &scope, id).await?.ok_or_else(|| Error::not_found("token", name))?;
+    let before =
+        store::token_get(&mut tx, &scope, id).await?.ok_or_else(|| Error::not_found("token", name))?;
     let after = before.revoked(ctx.now())?;
     if store::token_revoke(&mut tx, scope.id(), after.id, ctx.now()).await? == 0 {
         return Err(Error::Conflict);
@@ -127,7 +134,10 @@ fn holder_slug(scope: &Scope, name: &str) -> Result<Option<Slug>> {
     }
     let own = scope.child("principals", "");
     let slug = name.strip_prefix(&own).ok_or_else(|| {
-        Error::invalid("token.principal", format!("`{}` is not a principal of the parent; use `{own}…`", kernel::ids::clip(name)))
+        Error::invalid(
+            "token.principal",
+            format!("`{}` is not a principal of the parent; use `{own}…`", kernel::ids::clip(name)),
+        )
     })?;
     Slug::parse_dotted("token.principal", slug).map(Some)
 }

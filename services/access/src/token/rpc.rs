@@ -47,7 +47,10 @@ impl TokenService for TokenRpc {
             .await
     }
 
-    async fn revoke_token(&self, request: Request<pb::RevokeTokenRequest>) -> Result<Response<pb::Token>, Status> {
+    async fn revoke_token(
+        &self,
+        request: Request<pb::RevokeTokenRequest>,
+    ) -> Result<Response<pb::Token>, Status> {
         self.0.serve(request, |ctx, r| async move { ops::token_revoke(&ctx, &r.name).await }).await
     }
 
@@ -62,7 +65,10 @@ impl TokenService for TokenRpc {
             .await
     }
 
-    async fn who_am_i(&self, request: Request<pb::WhoAmIRequest>) -> Result<Response<pb::WhoAmIResponse>, Status> {
+    async fn who_am_i(
+        &self,
+        request: Request<pb::WhoAmIRequest>,
+    ) -> Result<Response<pb::WhoAmIResponse>, Status> {
         self.0.serve(request, |ctx, _| async move { ops::whoami(&ctx).await.map(|who| caller(&who)) }).await
     }
 }

@@ -67,7 +67,8 @@ struct TokenRow {
 
 impl TokenRow {
     fn in_scope(self, scope: &Scope) -> Result<Token> {
-        let kind = TokenKind::parse(&self.kind).ok_or_else(|| Error::internal("unknown token kind in the database"))?;
+        let kind = TokenKind::parse(&self.kind)
+            .ok_or_else(|| Error::internal("unknown token kind in the database"))?;
         Ok(Token {
             name: scope.child("tokens", self.id),
             scope_kind: scope.kind(),
@@ -110,7 +111,11 @@ pub async fn token_insert(tx: &mut Tx<'_>, token: &Token, digest: &[u8; 32]) -> 
 /// A token of the scope.
 pub async fn token_get(db: &mut impl Executor, scope: &Scope, id: Uuid) -> Result<Option<Token>> {
     let row: Option<TokenRow> = on!(db, |c| sqlx::query_as(concat!(
-        "SELECT ", columns!(), " FROM ", tables!(), " WHERE t.scope_id = $1 AND t.id = $2"
+        "SELECT ",
+        columns!(),
+        " FROM ",
+        tables!(),
+        " WHERE t.scope_id = $1 AND t.id = $2"
     ))
     .bind(scope.id())
     .bind(id)
@@ -120,22 +125,30 @@ pub async fn token_get(db: &mut impl Executor, scope: &Scope, id: Uuid) -> Resul
 
 /// Marks a token revoked; returns how many rows changed: none when it is revoked already.
 pub async fn token_revoke(tx: &mut Tx<'_>, scope: Uuid, id: TokenId, at: Time) -> Result<u64> {
-    let query = "UPDATE api_token SET revoke_time = $1 WHERE scope_id = $2 AND id = $3 AND revoke_time IS NULL";
+    let query =
+        "UPDATE api_token SET revoke_time = $1 WHERE scope_id = $2 AND id = $3 AND revoke_time IS NULL";
     execute!(tx, sqlx::query(query).bind(at).bind(scope).bind(id))
 }
 
 /// How many bootstrap tokens could still be used at `now`.
 pub async fn bootstrap_count(db: &mut impl Executor, now: Time) -> Result<i64> {
-    on!(db, |c| sqlx::query_scalar(
+    on!(db, |c| {
+        sqlx::query_scalar(
         "SELECT COUNT(*) FROM api_token WHERE scope_id = $1 AND kind = 'bootstrap' AND revoke_time IS NULL AND expire_time > $2"
     )
     .bind(Uuid::nil())
     .bind(now)
-    .fetch_one(c))
+    .fetch_one(c)
+    })
 }
 
 /// Tokens of the scope.
-pub async fn token_list(db: &mut impl Executor, scope: &Scope, query: &ListQuery, key: &PageKey) -> Result<Page<Token>> {
+pub async fn token_list(
+    db: &mut impl Executor,
+    scope: &Scope,
+    query: &ListQuery,
+    key: &PageKey,
+) -> Result<Page<Token>> {
     let keys = [("t.scope_id", Value::Id(scope.id()))];
     let page: Page<TokenRow> = list(db, &LIST, &keys, query, key).await?;
     let items: Result<Vec<_>> = page.items.into_iter().map(|r| r.in_scope(scope)).collect();

@@ -36,7 +36,8 @@ impl Permit {
     pub(crate) fn thawed(&self) -> Result<()> {
         let Scope::Tenant(tenant) = &self.scope else { return Ok(()) };
         let noun = self.action.noun.split('/').next().unwrap_or_default();
-        let builds = self.action.class == Class::Write && !STILL.contains(&noun) && self.action.verb != "suspend";
+        let builds =
+            self.action.class == Class::Write && !STILL.contains(&noun) && self.action.verb != "suspend";
         if !builds || !FROZEN.contains(&tenant.state.as_str()) {
             return Ok(());
         }

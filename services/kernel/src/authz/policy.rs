@@ -281,7 +281,9 @@ fn check_rows(rows: &str) -> Result<usize> {
         }
         let sentinel = columns.first() == Some(&"duty:__none__");
         if !sentinel && (*from != ALWAYS_FROM || *until != ALWAYS_UNTIL) {
-            return Err(wrong("a time window would be remembered beyond its end; windows belong to delegations"));
+            return Err(wrong(
+                "a time window would be remembered beyond its end; windows belong to delegations",
+            ));
         }
         count += 1;
     }
@@ -319,7 +321,13 @@ fn matches_path(path: &str, pattern: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn question(duty: Option<Duty>, kind: ScopeKind, object: &'static str, class: Class, verb: &'static str) -> Question {
+    fn question(
+        duty: Option<Duty>,
+        kind: ScopeKind,
+        object: &'static str,
+        class: Class,
+        verb: &'static str,
+    ) -> Question {
         let duties = duty.map_or(DutySet::default(), |d| DutySet::default().with(d));
         Question { duties, kind, object: object.into(), class, verb, own: false }
     }
@@ -329,7 +337,13 @@ mod tests {
     #[tokio::test]
     async fn nobody_raises_their_own_duty_whatever_they_hold() {
         let policy = Policy::built_in().await.unwrap();
-        let mut q = question(Some(Duty::PlatformAdmin), ScopeKind::Platform, "duty/platform_admin", Class::Write, "grant");
+        let mut q = question(
+            Some(Duty::PlatformAdmin),
+            ScopeKind::Platform,
+            "duty/platform_admin",
+            Class::Write,
+            "grant",
+        );
         assert!(policy.allows(&q, NOW));
         q.own = true;
         assert!(!policy.allows(&q, NOW));
@@ -348,8 +362,12 @@ mod tests {
     async fn no_duty_and_empty_words_allow_nothing() {
         let policy = Policy::built_in().await.unwrap();
         assert!(!policy.allows(&question(None, ScopeKind::Tenant, "role", Class::Write, "create"), NOW));
-        assert!(!policy.allows(&question(Some(Duty::Owner), ScopeKind::Tenant, "", Class::Write, "create"), NOW));
-        assert!(!policy.allows(&question(Some(Duty::Owner), ScopeKind::Tenant, "role", Class::Write, ""), NOW));
+        assert!(
+            !policy.allows(&question(Some(Duty::Owner), ScopeKind::Tenant, "", Class::Write, "create"), NOW)
+        );
+        assert!(
+            !policy.allows(&question(Some(Duty::Owner), ScopeKind::Tenant, "role", Class::Write, ""), NOW)
+        );
     }
 
     #[tokio::test]
@@ -365,10 +383,18 @@ mod tests {
 
     #[test]
     fn paths_match_by_segment() {
-        for (path, pattern) in [("role", "role"), ("role", "**"), ("duty/owner", "duty/**"), ("duty", "duty/**"), ("read/get", "*/get")] {
+        for (path, pattern) in [
+            ("role", "role"),
+            ("role", "**"),
+            ("duty/owner", "duty/**"),
+            ("duty", "duty/**"),
+            ("read/get", "*/get"),
+        ] {
             assert!(matches_path(path, pattern), "{path} {pattern}");
         }
-        for (path, pattern) in [("roles", "role"), ("duty/owner", "duty"), ("duty", "duty/*"), ("a/b/c", "a/*")] {
+        for (path, pattern) in
+            [("roles", "role"), ("duty/owner", "duty"), ("duty", "duty/*"), ("a/b/c", "a/*")]
+        {
             assert!(!matches_path(path, pattern), "{path} {pattern}");
         }
     }

@@ -33,11 +33,20 @@ pub struct RowCache {
 impl RowCache {
     /// One that remembers (`on`), or one that always asks.
     pub fn new(on: bool) -> Self {
-        Self { rows: on.then(|| Cache::new(ROWS)), changes: (0..COUNTERS).map(|_| AtomicU64::new(0)).collect() }
+        Self {
+            rows: on.then(|| Cache::new(ROWS)),
+            changes: (0..COUNTERS).map(|_| AtomicU64::new(0)).collect(),
+        }
     }
 
     /// The row, remembered or else from `load`.
-    pub async fn get<T, F>(&self, kind: &'static str, scope: Uuid, id: &str, load: impl FnOnce() -> F) -> Result<Arc<T>>
+    pub async fn get<T, F>(
+        &self,
+        kind: &'static str,
+        scope: Uuid,
+        id: &str,
+        load: impl FnOnce() -> F,
+    ) -> Result<Arc<T>>
     where
         T: Send + Sync + 'static,
         F: Future<Output = Result<T>>,

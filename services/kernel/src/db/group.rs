@@ -180,7 +180,8 @@ impl Drop for Exit {
             runtime.spawn(async move {
                 let mut state = Arc::clone(&writer.state).lock_owned().await;
                 state.undo_turn().await;
-                if state.open && !writer.has_successor(&state)
+                if state.open
+                    && !writer.has_successor(&state)
                     && let Err(error) = state.flush().await
                 {
                     tracing::warn!(%error, "flush after an abandoned transaction failed");
@@ -214,7 +215,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let options = SqliteConnectOptions::new().filename(dir.path().join("t.db")).create_if_missing(true);
         let writer = Writer::open(&options).await.unwrap();
-        writer.connection().await.unwrap().execute("CREATE TABLE t (n INTEGER PRIMARY KEY) STRICT").await.unwrap();
+        writer
+            .connection()
+            .await
+            .unwrap()
+            .execute("CREATE TABLE t (n INTEGER PRIMARY KEY) STRICT")
+            .await
+            .unwrap();
         (dir, writer)
     }
 

@@ -160,9 +160,13 @@ fn order<'s>(spec: &'s ListSpec, order_by: &str) -> Result<(&'s Field, bool)> {
     };
     let field = spec.fields.iter().find(|f| f.name == name && f.sortable);
     field.zip(descending).ok_or_else(|| {
-        let names: Vec<_> = spec.fields.iter().filter(|f| f.sortable).map(|f| format!("`{}`", f.name)).collect();
+        let names: Vec<_> =
+            spec.fields.iter().filter(|f| f.sortable).map(|f| format!("`{}`", f.name)).collect();
         let text = crate::ids::clip(text);
-        Error::invalid("order_by", format!("`{text}` is not an order; use one of {}, with or without ` desc`", names.join(", ")))
+        Error::invalid(
+            "order_by",
+            format!("`{text}` is not an order; use one of {}, with or without ` desc`", names.join(", ")),
+        )
     })
 }
 

@@ -91,13 +91,15 @@ impl<'x> Tx<'x> {
             return Ok(None);
         }
         let (scope, since) = (self.scope.id(), self.ctx.now().minus(REMEMBERED));
-        let found: Option<(Vec<u8>, String)> = on!(&mut self.engine, |c| sqlx::query_as(
+        let found: Option<(Vec<u8>, String)> = on!(&mut self.engine, |c| {
+            sqlx::query_as(
             "SELECT payload_sha256, result FROM request_result WHERE scope_id = $1 AND request_id = $2 AND create_time > $3"
         )
         .bind(scope)
         .bind(id)
         .bind(since)
-        .fetch_optional(c))?;
+        .fetch_optional(c)
+        })?;
         match found {
             None => Ok(None),
             Some((first, result)) if first == payload => Ok(Some(result)),

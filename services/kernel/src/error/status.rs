@@ -42,7 +42,9 @@ impl Error {
     /// The gRPC code.
     pub fn code(&self) -> Code {
         match self {
-            Self::Invalid(_) | Self::Filter { .. } | Self::PageToken | Self::Marketplace(_) => Code::InvalidArgument,
+            Self::Invalid(_) | Self::Filter { .. } | Self::PageToken | Self::Marketplace(_) => {
+                Code::InvalidArgument
+            }
             Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::DutyMissing { .. } | Self::TokenScope { .. } => Code::PermissionDenied,
             Self::NotFound { .. } => Code::NotFound,
@@ -60,14 +62,17 @@ impl Error {
     pub fn message(&self) -> String {
         match self {
             Self::Invalid(violations) => {
-                let lines: Vec<_> = violations.iter().map(|v| format!("{}: {}", v.field, v.message)).collect();
+                let lines: Vec<_> =
+                    violations.iter().map(|v| format!("{}: {}", v.field, v.message)).collect();
                 lines.join("; ")
             }
             Self::Filter { position, message } => format!("filter: at byte {position}: {message}"),
             Self::PageToken => format!("page_token: {BAD_PAGE_TOKEN}"),
             Self::Unauthenticated(credential) => credential.message().to_owned(),
             Self::DutyMissing { action, scope } => {
-                format!("none of your duties in `{scope}` allows `{action}`; ask an owner or administrator there")
+                format!(
+                    "none of your duties in `{scope}` allows `{action}`; ask an owner or administrator there"
+                )
             }
             Self::TokenScope { action } => {
                 format!("the token's scopes do not cover `{action}`; use a token with a wider scope")
@@ -77,7 +82,9 @@ impl Error {
             }
             Self::Exists { kind, name, hint } => format!("{kind} `{name}` already exists; {hint}"),
             Self::RequestIdReused(id) => {
-                format!("request_id `{id}` was used before with another payload; use a new UUID for a new request")
+                format!(
+                    "request_id `{id}` was used before with another payload; use a new UUID for a new request"
+                )
             }
             Self::EtagStale { name } => {
                 format!("`{name}` changed since you read it; read it again and repeat the change")
@@ -86,7 +93,9 @@ impl Error {
             Self::Precondition { message, .. } | Self::Limit { message, .. } | Self::Marketplace(message) => {
                 message.clone()
             }
-            Self::Overloaded { .. } => "the server is shedding load; repeat the call a little later".to_owned(),
+            Self::Overloaded { .. } => {
+                "the server is shedding load; repeat the call a little later".to_owned()
+            }
             Self::DatabaseUnavailable { .. } => {
                 "the database does not answer; nothing was changed, repeat the call a little later".to_owned()
             }
@@ -134,7 +143,11 @@ impl Error {
                 note("request_id", id);
             }
             Self::Precondition { reason, subject, message } => {
-                details.add_precondition_failure_violation(reason_text(*reason), subject.clone(), message.clone());
+                details.add_precondition_failure_violation(
+                    reason_text(*reason),
+                    subject.clone(),
+                    message.clone(),
+                );
             }
             Self::Limit { limit, message } => {
                 details.add_quota_failure_violation(limit.clone(), message.clone());
@@ -182,7 +195,9 @@ impl Credential {
     fn message(self) -> &'static str {
         match self {
             Self::Missing => "no credential; send `authorization: Bearer <token>`",
-            Self::Malformed => "the token is mistyped or cut off (its checksum does not match); copy it again",
+            Self::Malformed => {
+                "the token is mistyped or cut off (its checksum does not match); copy it again"
+            }
             Self::Unknown => "the token is unknown or revoked; create a new one",
             Self::Expired => "the token has expired; create a new one",
             Self::Suspended => "the principal behind the token is suspended or deleted; ask an administrator",

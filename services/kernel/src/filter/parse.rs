@@ -117,7 +117,9 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>> {
             c if is_word(c) => {
                 let mut word = String::from(c);
                 // a time like 2026-11-05T10:30:00Z is one word: its colons stand between digits
-                while let Some((i, c)) = chars.next_if(|(i, c)| is_word(*c) || (*c == ':' && inside_time(text, *i))) {
+                while let Some((i, c)) =
+                    chars.next_if(|(i, c)| is_word(*c) || (*c == ':' && inside_time(text, *i)))
+                {
                     debug_assert!(i > at);
                     word.push(c);
                 }
@@ -128,7 +130,9 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>> {
                     _ => Token::Word(word),
                 }
             }
-            other => return Err(fault(at, format!("`{other}` is not expected here; quote text that holds it"))),
+            other => {
+                return Err(fault(at, format!("`{other}` is not expected here; quote text that holds it")));
+            }
         };
         out.push((at, token));
     }
@@ -146,7 +150,9 @@ fn is_word(c: char) -> bool {
 
 /// Whether the colon at `i` stands in a clock time: two digits on either side and a `T` before them.
 fn inside_time(text: &str, i: usize) -> bool {
-    let digits = |range: std::ops::Range<usize>| text.get(range).is_some_and(|t| t.bytes().all(|b| b.is_ascii_digit()));
+    let digits = |range: std::ops::Range<usize>| {
+        text.get(range).is_some_and(|t| t.bytes().all(|b| b.is_ascii_digit()))
+    };
     let before = i.checked_sub(3).and_then(|s| text.as_bytes().get(s));
     i >= 3 && digits(i - 2..i) && digits(i + 1..i + 3) && matches!(before, Some(b'T' | b':' | b't'))
 }
@@ -239,7 +245,10 @@ impl Parser<'_> {
             return Err(fault(at, "a field name is not quoted".to_owned()));
         }
         if self.peek() == Some(&Token::Open) {
-            return Err(fault(self.at(), "expected a value; write `(a = 1 OR a = 2)` for several".to_owned()));
+            return Err(fault(
+                self.at(),
+                "expected a value; write `(a = 1 OR a = 2)` for several".to_owned(),
+            ));
         }
         let value_at = self.at();
         let (value, quoted) = self.value("a value")?;
@@ -311,7 +320,15 @@ mod tests {
 
     #[test]
     fn an_error_names_its_position() {
-        for (text, position) in [("a =", 3), ("a = 1 AND", 9), ("(a = 1", 6), ("a = \"x", 4), ("a ! 1", 2), ("a = 1)", 5), ("\"a\" = 1", 0)] {
+        for (text, position) in [
+            ("a =", 3),
+            ("a = 1 AND", 9),
+            ("(a = 1", 6),
+            ("a = \"x", 4),
+            ("a ! 1", 2),
+            ("a = 1)", 5),
+            ("\"a\" = 1", 0),
+        ] {
             match parse(text) {
                 Err(Error::Filter { position: found, .. }) => assert_eq!(found, position, "{text}"),
                 other => panic!("{text}: {other:?}"),

@@ -158,7 +158,15 @@ impl Sql {
             }
             Kind::Time => Value::Int(
                 Time::parse("filter", value)
-                    .map_err(|_| fault(at, format!("`{}` is not a time; write RFC 3339, for example `\"2026-11-05T10:30:00Z\"`", clip(value))))?
+                    .map_err(|_| {
+                        fault(
+                            at,
+                            format!(
+                                "`{}` is not a time; write RFC 3339, for example `\"2026-11-05T10:30:00Z\"`",
+                                clip(value)
+                            ),
+                        )
+                    })?
                     .micros(),
             ),
             Kind::Int => Value::Int(
@@ -228,7 +236,9 @@ impl Sql {
                 self.bind(Value::Text(middle));
             }
             (true, false) => {
-                self.push(&format!("(LENGTH({column}) >= {length} AND SUBSTR({column}, LENGTH({column}) - {length} + 1) = "));
+                self.push(&format!(
+                    "(LENGTH({column}) >= {length} AND SUBSTR({column}, LENGTH({column}) - {length} + 1) = "
+                ));
                 self.bind(Value::Text(middle));
                 self.push(")");
             }
@@ -259,12 +269,17 @@ mod tests {
     fn values_are_parameters_and_never_text() {
         let made = sql(r#"role_id = "x'; DROP TABLE role; --" AND state = LIVE"#).unwrap();
         assert_eq!(made.text, " AND (COALESCE(slug, '') = $1 AND state = $2)");
-        assert_eq!(made.values, [Value::Text("x'; DROP TABLE role; --".to_owned()), Value::Text("live".to_owned())]);
+        assert_eq!(
+            made.values,
+            [Value::Text("x'; DROP TABLE role; --".to_owned()), Value::Text("live".to_owned())]
+        );
     }
 
     #[test]
     fn unknown_fields_and_bad_literals_name_their_position() {
-        for (filter, position) in [("colour = 1", 0), ("state = open", 8), ("create_time > tomorrow", 14), ("state > live", 8)] {
+        for (filter, position) in
+            [("colour = 1", 0), ("state = open", 8), ("create_time > tomorrow", 14), ("state > live", 8)]
+        {
             match sql(filter) {
                 Err(Error::Filter { position: found, .. }) => assert_eq!(found, position, "{filter}"),
                 other => panic!("{filter}: {other:?}"),

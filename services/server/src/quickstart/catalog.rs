@@ -75,12 +75,14 @@ pub async fn import(
     }
     let (mut reports, mut names) = (Vec::new(), Vec::new());
     for tree in trees {
-        let info = CallInfo { id: running.kernel.ids.new_id(running.kernel.clock.now()), trace_id: String::new() };
+        let info =
+            CallInfo { id: running.kernel.ids.new_id(running.kernel.clock.now()), trace_id: String::new() };
         let ctx = running.kernel.enter(Some(&people.admin.authorization()), info).await?;
         let imported = ::catalog::ops::marketplace_import(&ctx, &tree, None).await?;
         let id = imported.marketplace.slug.to_string();
         names.extend(plugins(&people.admin, &id).await?);
-        let skipped = imported.skipped.into_iter().map(|s| Skipped { entry: s.entry, reason: s.reason }).collect();
+        let skipped =
+            imported.skipped.into_iter().map(|s| Skipped { entry: s.entry, reason: s.reason }).collect();
         reports.push(MarketplaceReport {
             name: id,
             plugins: imported.plugins,

@@ -56,12 +56,19 @@ impl Caller {
     }
 
     /// The caller that holds the token kept in `<dir>/<file>`; the token is created for `principal` when there is none.
-    pub async fn with_token(&self, dir: &Path, file: &str, parent: &str, new: token::Token) -> Result<Self, Failure> {
+    pub async fn with_token(
+        &self,
+        dir: &Path,
+        file: &str,
+        parent: &str,
+        new: token::Token,
+    ) -> Result<Self, Failure> {
         let path = token_path(dir, file);
         if let Ok(secret) = std::fs::read_to_string(&path) {
             return Ok(Self::new(self.channel.clone(), secret.trim().to_owned()));
         }
-        let request = token::CreateTokenRequest { parent: parent.to_owned(), token: Some(new), validate_only: false };
+        let request =
+            token::CreateTokenRequest { parent: parent.to_owned(), token: Some(new), validate_only: false };
         let created = TokenServiceClient::new(self.channel.clone()).create_token(self.ask(request)).await;
         let created = done(&format!("creating the token `{file}`"), created)?;
         write_private(&path, &created.secret)?;

@@ -99,7 +99,11 @@ async fn preview(people: &People, plugin: &str) -> Result<(), Failure> {
 }
 
 /// Asks: allowed, denied by rule, no rule, not yet live, and an agent through its owner.
-pub async fn check(people: &People, catalog: &Catalog, progress: Progress) -> Result<Vec<DecisionReport>, Failure> {
+pub async fn check(
+    people: &People,
+    catalog: &Catalog,
+    progress: Progress,
+) -> Result<Vec<DecisionReport>, Failure> {
     let Some(cast) = cast(catalog) else { return Ok(Vec::new()) };
     progress.step("asking for decisions");
     let questions = [
@@ -117,7 +121,12 @@ pub async fn check(people: &People, catalog: &Catalog, progress: Progress) -> Re
         let request = decision::CheckRequest { principal: principal.clone(), plugin: plugin.to_owned() };
         let answer = done("asking for a decision", client.check(people.consultant.ask(request)).await)?;
         let reason = answer.reason().as_str_name().trim_start_matches("DECISION_REASON_").to_owned();
-        reports.push(DecisionReport { principal, plugin: plugin.to_owned(), allowed: answer.allowed, reason });
+        reports.push(DecisionReport {
+            principal,
+            plugin: plugin.to_owned(),
+            allowed: answer.allowed,
+            reason,
+        });
     }
     Ok(reports)
 }

@@ -181,8 +181,11 @@ async fn units(consultant: &Caller) -> Result<(), Failure> {
 async fn roles(consultant: &Caller) -> Result<(), Failure> {
     let mut client = RoleServiceClient::new(consultant.channel.clone());
     for (id, name, description) in ROLES {
-        let new =
-            role::Role { display_name: name.to_owned(), description: description.to_owned(), ..Default::default() };
+        let new = role::Role {
+            display_name: name.to_owned(),
+            description: description.to_owned(),
+            ..Default::default()
+        };
         let request = role::CreateRoleRequest {
             parent: TENANT.to_owned(),
             role_id: id.to_owned(),
@@ -266,7 +269,8 @@ async fn holdings(consultant: &Caller) -> Result<(), Failure> {
 async fn owner(people: &People) -> Result<(), Failure> {
     let holder = format!("{TENANT}/principals/olivia");
     let list = duty::ListDutyGrantsRequest { parent: TENANT.to_owned(), ..Default::default() };
-    let granted = DutyServiceClient::new(people.admin.channel.clone()).list_duty_grants(people.admin.ask(list)).await;
+    let granted =
+        DutyServiceClient::new(people.admin.channel.clone()).list_duty_grants(people.admin.ask(list)).await;
     if done("reading duties", granted)?.duty_grants.iter().all(|g| g.principal != holder) {
         grant(&people.consultant, TENANT, &holder, Duty::Owner).await?;
     }
@@ -283,8 +287,12 @@ pub async fn go_live(people: &People) -> Result<(), Failure> {
         match now.state() {
             TenantState::Pipeline => {
                 let contract = Some(contract(&now)?);
-                let request = tenant::ContractTenantRequest { name: name.clone(), contract, ..Default::default() };
-                done("signing the contract", client.contract_tenant(people.partner_admin.ask(request)).await)?;
+                let request =
+                    tenant::ContractTenantRequest { name: name.clone(), contract, ..Default::default() };
+                done(
+                    "signing the contract",
+                    client.contract_tenant(people.partner_admin.ask(request)).await,
+                )?;
             }
             TenantState::Contracted => {
                 let request = tenant::StartPilotRequest { name: name.clone(), ..Default::default() };
@@ -308,7 +316,11 @@ fn contract(tenant: &tenant::Tenant) -> Result<tenant::Contract, Failure> {
         start_date: day.to_string(),
         end_date: day.checked_add(jiff::Span::new().years(1))?.to_string(),
         currency: "EUR".to_owned(),
-        seats: vec![tenant::ContractSeats { pool: "standard".to_owned(), count: 25, monthly_price_minor: 3_000 }],
+        seats: vec![tenant::ContractSeats {
+            pool: "standard".to_owned(),
+            count: 25,
+            monthly_price_minor: 3_000,
+        }],
         renewal: tenant::Renewal::Automatic.into(),
     })
 }

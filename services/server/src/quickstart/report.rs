@@ -68,7 +68,14 @@ impl Report {
     pub fn print(&self, audit: &[AuditEvent]) {
         println!("\nMarketplaces");
         for m in &self.marketplaces {
-            println!("  {:<28} {:>4} plugins {:>4} apps {:>4} skills {:>4} skipped", m.name, m.plugins, m.apps, m.skills, m.skipped.len());
+            println!(
+                "  {:<28} {:>4} plugins {:>4} apps {:>4} skills {:>4} skipped",
+                m.name,
+                m.plugins,
+                m.apps,
+                m.skills,
+                m.skipped.len()
+            );
             for s in &m.skipped {
                 println!("    skipped {}: {}", s.entry, s.reason);
             }
@@ -94,12 +101,18 @@ impl Report {
 /// What to try next.
 pub fn print_next(running: &Running, dir: &Path, exits: bool) {
     let (url, token) = (running.url(), token_path(dir, "carla"));
-    println!("\nTokens are in `{}` (mode 0600): admin, nora (partner administrator), carla (consultant), olivia (owner).", dir.display());
+    println!(
+        "\nTokens are in `{}` (mode 0600): admin, nora (partner administrator), carla (consultant), olivia (owner).",
+        dir.display()
+    );
     if exits {
         return;
     }
     println!("The server stays up at {url}; stop it with Ctrl-C. Try, in another terminal:\n");
-    println!("  provost context add quickstart --address {url} --token-file {} --tenant acme", token.display());
+    println!(
+        "  provost context add quickstart --address {url} --token-file {} --tenant acme",
+        token.display()
+    );
     println!("  provost role list");
     println!("  provost check acme/sam provost-starter/investment-banking");
     println!("  provost usage query --group-by role");

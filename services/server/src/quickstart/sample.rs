@@ -15,27 +15,36 @@ pub fn session(role: &str, index: usize, created: i64) -> Vec<u8> {
 
 fn codex(role: &str, nth: i64, begun: i64) -> Value {
     let conversation = format!("sample-{role}");
-    let mut records = vec![record(begun, 0, &[
-        ("event.name", json!("codex.conversation_starts")),
-        ("conversation.id", json!(conversation)),
-    ])];
+    let mut records = vec![record(
+        begun,
+        0,
+        &[("event.name", json!("codex.conversation_starts")), ("conversation.id", json!(conversation))],
+    )];
     for turn in 1..=4 + nth {
-        records.push(record(begun, turn * 10, &[
-            ("event.name", json!("codex.sse_event")),
-            ("event.kind", json!("response.completed")),
-            ("conversation.id", json!(conversation)),
-            ("input_token_count", json!((1_400 + 100 * turn).to_string())),
-            ("cached_token_count", json!("400")),
-            ("output_token_count", json!((60 + 5 * turn).to_string())),
-            ("reasoning_token_count", json!("20")),
-        ]));
+        records.push(record(
+            begun,
+            turn * 10,
+            &[
+                ("event.name", json!("codex.sse_event")),
+                ("event.kind", json!("response.completed")),
+                ("conversation.id", json!(conversation)),
+                ("input_token_count", json!((1_400 + 100 * turn).to_string())),
+                ("cached_token_count", json!("400")),
+                ("output_token_count", json!((60 + 5 * turn).to_string())),
+                ("reasoning_token_count", json!("20")),
+            ],
+        ));
     }
-    records.push(record(begun, 90, &[
-        ("event.name", json!("codex.skill_invocation")),
-        ("conversation.id", json!(conversation)),
-        ("skill.name", json!(format!("{role}:daily-brief"))),
-        ("skill.plugin_id", json!(format!("{role}@provost-starter"))),
-    ]));
+    records.push(record(
+        begun,
+        90,
+        &[
+            ("event.name", json!("codex.skill_invocation")),
+            ("conversation.id", json!(conversation)),
+            ("skill.name", json!(format!("{role}:daily-brief"))),
+            ("skill.plugin_id", json!(format!("{role}@provost-starter"))),
+        ],
+    ));
     request("codex_cli", "codex_otel.log_only", &records)
 }
 
@@ -43,27 +52,35 @@ fn claude(role: &str, nth: i64, begun: i64) -> Value {
     let session = format!("sample-{role}");
     let mut records = Vec::new();
     for turn in 1..=3 + nth {
-        records.push(record(begun, turn * 10, &[
-            ("event.name", json!("api_request")),
-            ("session.id", json!(session)),
-            ("event.sequence", json!(turn)),
-            ("model", json!("sample")),
-            ("input_tokens", json!(900 + 50 * turn)),
-            ("output_tokens", json!(40 + 5 * turn)),
-            ("cache_read_tokens", json!(2_000)),
-            ("cache_creation_tokens", json!(100)),
-            ("cost_usd_micros", json!(5_200 + 100 * turn)),
-            ("request_id", json!(format!("{session}-{turn}"))),
-        ]));
+        records.push(record(
+            begun,
+            turn * 10,
+            &[
+                ("event.name", json!("api_request")),
+                ("session.id", json!(session)),
+                ("event.sequence", json!(turn)),
+                ("model", json!("sample")),
+                ("input_tokens", json!(900 + 50 * turn)),
+                ("output_tokens", json!(40 + 5 * turn)),
+                ("cache_read_tokens", json!(2_000)),
+                ("cache_creation_tokens", json!(100)),
+                ("cost_usd_micros", json!(5_200 + 100 * turn)),
+                ("request_id", json!(format!("{session}-{turn}"))),
+            ],
+        ));
     }
-    records.push(record(begun, 95, &[
-        ("event.name", json!("skill_activated")),
-        ("session.id", json!(session)),
-        ("event.sequence", json!(99)),
-        ("skill.name", json!(format!("{role}:account-brief"))),
-        ("plugin.name", json!(role)),
-        ("marketplace.name", json!("provost-starter")),
-    ]));
+    records.push(record(
+        begun,
+        95,
+        &[
+            ("event.name", json!("skill_activated")),
+            ("session.id", json!(session)),
+            ("event.sequence", json!(99)),
+            ("skill.name", json!(format!("{role}:account-brief"))),
+            ("plugin.name", json!(role)),
+            ("marketplace.name", json!("provost-starter")),
+        ],
+    ));
     request("claude-code", "com.anthropic.claude_code.events", &records)
 }
 

@@ -87,7 +87,10 @@ fn captures(directory: &Path) -> Result<Vec<Vec<u8>>, Failure> {
     }
     paths.sort();
     if paths.is_empty() {
-        let text = format!("no `*logs*.json` file in `{}`; OTLP/HTTP JSON log requests are expected there", directory.display());
+        let text = format!(
+            "no `*logs*.json` file in `{}`; OTLP/HTTP JSON log requests are expected there",
+            directory.display()
+        );
         return Err(text.into());
     }
     paths.iter().map(|p| std::fs::read(p).map_err(unreadable)).collect()

@@ -152,7 +152,9 @@ async fn settle(tx: &mut Tx<'_>, after: &Principal) -> Result<()> {
     if !after.may_act() {
         store::keepers_hold(tx, after.scope_id).await?;
         if store::principal_is_last_keeper(tx, after.scope_id, after.id).await? {
-            let message = format!("`{name}` is the last who can administer here; grant its duty to somebody else first");
+            let message = format!(
+                "`{name}` is the last who can administer here; grant its duty to somebody else first"
+            );
             return Err(Error::still_in_use(name, message));
         }
     }

@@ -156,19 +156,22 @@ fn taken(error: Error, principal: &Principal) -> Error {
 
 /// Whether the principal holds a duty beyond `member`.
 pub async fn principal_is_officer(db: &mut impl Executor, scope: Uuid, slug: &Slug) -> Result<bool> {
-    let held: i64 = on!(db, |c| sqlx::query_scalar(
+    let held: i64 = on!(db, |c| {
+        sqlx::query_scalar(
         "SELECT COUNT(*) FROM principal p JOIN duty_grant g ON g.scope_id = p.scope_id AND g.principal_id = p.id \
          WHERE p.scope_id = $1 AND p.slug = $2 AND g.duty <> 'member'"
     )
     .bind(scope)
     .bind(slug)
-    .fetch_one(c))?;
+    .fetch_one(c)
+    })?;
     Ok(held > 0)
 }
 
 /// Whether nobody else who lives and is active holds the duty of owner or platform administrator that this one holds.
 pub async fn principal_is_last_keeper(tx: &mut Tx<'_>, scope: Uuid, id: PrincipalId) -> Result<bool> {
-    let alone: i64 = on!(tx, |c| sqlx::query_scalar(
+    let alone: i64 = on!(tx, |c| {
+        sqlx::query_scalar(
         "SELECT COUNT(*) FROM duty_grant own WHERE own.scope_id = $1 AND own.principal_id = $2 \
             AND own.duty IN ('owner', 'platform_admin') \
             AND NOT EXISTS (SELECT 1 FROM duty_grant g JOIN principal p ON p.scope_id = g.scope_id AND p.id = g.principal_id \
@@ -177,7 +180,8 @@ pub async fn principal_is_last_keeper(tx: &mut Tx<'_>, scope: Uuid, id: Principa
     )
     .bind(scope)
     .bind(id)
-    .fetch_one(c))?;
+    .fetch_one(c)
+    })?;
     Ok(alone > 0)
 }
 
