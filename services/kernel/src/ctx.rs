@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     db::{
         Db, Engine, Reader,
-        cache::RowCache,
+        cache::{RowCache, TENANT},
         retry,
         tx::{Tx, payload_digest, record_alone},
     },
@@ -74,7 +74,7 @@ impl Kernel {
             personal_key: crate::hash::mac(&root, b"personal field").to_vec(),
             authn: Authenticator::new(&config),
             ids: Ids::default(),
-            rows: RowCache::new(db.engine() == Engine::Sqlite),
+            rows: RowCache::new((db.engine() == Engine::Postgres).then(|| config.token_cache())),
             policy,
             config,
             db,
@@ -280,7 +280,7 @@ impl Ctx {
     /// The tenant that `text` (`tenants/{t}`) names, as a scope; `field` names it in errors.
     pub async fn tenant(&self, field: &str, text: &str) -> Result<Scope> {
         let find = || async { tenant_find(&mut self.read().await?, field, text).await };
-        let tenant = self.kernel.rows.get("tenant", Uuid::nil(), text, find).await?;
+        let tenant = self.kernel.rows.get(TENANT, Uuid::nil(), text, find).await?;
         Ok(Scope::Tenant(tenant.as_ref().clone()))
     }
 

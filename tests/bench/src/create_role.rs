@@ -96,7 +96,14 @@ impl Floor {
             }
             Engine::Postgres => {
                 let url = tests::site::fresh_postgres().await;
-                Self::Postgres { pool: PgPoolOptions::new().max_connections(16).connect(&url).await.unwrap() }
+                Self::Postgres {
+                    pool: PgPoolOptions::new()
+                        .max_connections(16)
+                        .test_before_acquire(false)
+                        .connect(&url)
+                        .await
+                        .unwrap(),
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
-//! Rows that were read, for as long as they are true. Only for the embedded engine, whose database this process alone
-//! writes: every commit ends what was remembered of its scope, before it is acknowledged.
+//! Rows that were read, for as long as they are true. The embedded database is written by this process alone: every
+//! commit ends what was remembered of its scope, before it is acknowledged. A shared database is always asked, but for
+//! what a tenant's name means: like a token, that is trusted for the moment that the configuration allows.
 
 use std::{
     any::Any,
@@ -7,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use quick_cache::sync::Cache;
@@ -21,22 +23,24 @@ const COUNTERS: usize = 1_024;
 
 /// Kind of row, scope, id in the scope.
 type Key = (&'static str, Uuid, String);
-/// The scope's count when the row was read, and the row.
-type Row = (u64, Arc<dyn Any + Send + Sync>);
+/// The scope's count and the time when the row was read, and the row.
+type Row = (u64, Instant, Arc<dyn Any + Send + Sync>);
+
+/// The one kind of row that is remembered of a shared database.
+pub const TENANT: &str = "tenant";
 
 /// Remembers rows by scope.
 pub struct RowCache {
-    rows: Option<Cache<Key, Row>>,
+    rows: Cache<Key, Row>,
     changes: Vec<AtomicU64>,
+    /// How long a tenant is trusted where others may change it; none where only this process can.
+    shared: Option<Duration>,
 }
 
 impl RowCache {
-    /// One that remembers (`on`), or one that always asks.
-    pub fn new(on: bool) -> Self {
-        Self {
-            rows: on.then(|| Cache::new(ROWS)),
-            changes: (0..COUNTERS).map(|_| AtomicU64::new(0)).collect(),
-        }
+    /// For a database that others write too, and how long its tenants are trusted; or, with none, for one of our own.
+    pub fn new(shared: Option<Duration>) -> Self {
+        Self { rows: Cache::new(ROWS), changes: (0..COUNTERS).map(|_| AtomicU64::new(0)).collect(), shared }
     }
 
     /// The row, remembered or else from `load`.
@@ -51,18 +55,22 @@ impl RowCache {
         T: Send + Sync + 'static,
         F: Future<Output = Result<T>>,
     {
-        let Some(rows) = &self.rows else { return load().await.map(Arc::new) };
+        if self.shared.is_some() && kind != TENANT {
+            return load().await.map(Arc::new);
+        }
         let key = (kind, scope, id.to_owned());
         // counted before it is read: a change in between makes what was read worthless, not wrong
         let count = self.counter(scope).load(Ordering::SeqCst);
-        if let Some((then, row)) = rows.get(&key)
+        if let Some((then, since, row)) = self.rows.get(&key)
             && then == count
+            && self.shared.is_none_or(|trust| since.elapsed() < trust)
             && let Ok(row) = row.downcast::<T>()
         {
             return Ok(row);
         }
+        let asked = Instant::now();
         let row = Arc::new(load().await?);
-        rows.insert(key, (count, Arc::clone(&row) as Arc<dyn Any + Send + Sync>));
+        self.rows.insert(key, (count, asked, Arc::clone(&row) as Arc<dyn Any + Send + Sync>));
         Ok(row)
     }
 
@@ -90,7 +98,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_row_is_remembered_until_its_scope_changes() {
-        let (cache, scope, other) = (RowCache::new(true), Uuid::from_u128(1), Uuid::from_u128(2));
+        let (cache, scope, other) = (RowCache::new(None), Uuid::from_u128(1), Uuid::from_u128(2));
         assert_eq!(read(&cache, scope, 1).await, 1);
         assert_eq!(read(&cache, scope, 2).await, 1);
         cache.changed(other);
@@ -101,7 +109,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_read_while_it_changed_is_not_remembered() {
-        let (cache, scope) = (RowCache::new(true), Uuid::from_u128(1));
+        let (cache, scope) = (RowCache::new(None), Uuid::from_u128(1));
         let stale = cache.get("n", scope, "x", || async {
             cache.changed(scope);
             Ok(1_u32)
@@ -111,9 +119,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_shared_database_is_always_asked() {
-        let (cache, scope) = (RowCache::new(false), Uuid::from_u128(1));
+    async fn a_shared_database_is_always_asked_but_for_its_tenants() {
+        let (cache, scope) = (RowCache::new(Some(Duration::from_hours(1))), Uuid::from_u128(1));
         assert_eq!(read(&cache, scope, 1).await, 1);
         assert_eq!(read(&cache, scope, 2).await, 2);
+        let tenant = async |cache: &RowCache, value: u32| {
+            *cache.get(TENANT, scope, "x", || async move { Ok(value) }).await.unwrap()
+        };
+        assert_eq!(tenant(&cache, 1).await, 1);
+        assert_eq!(tenant(&cache, 2).await, 1);
+        cache.changed(scope);
+        assert_eq!(tenant(&cache, 3).await, 3);
+        let distrustful = RowCache::new(Some(Duration::ZERO));
+        assert_eq!(tenant(&distrustful, 1).await, 1);
+        assert_eq!(tenant(&distrustful, 2).await, 2);
     }
 }
