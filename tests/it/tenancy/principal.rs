@@ -246,15 +246,15 @@ both_engines! {
         let by = &world.owner;
         world::user(by, ACME, "maria").await;
         world::principal(by, ACME, "bot", agent(&name("maria"))).await.unwrap();
-        world::grant(by, ACME, "bot", Duty::Admin).await.unwrap();
+        world::grant(by, ACME, "bot", Duty::Member).await.unwrap();
         let token = world::token_of(ACME, "bot", TokenKind::Service);
         let bot = world.site.caller(&world::create_token(by, ACME, token).await.unwrap().secret);
-        assert_eq!(get(&bot, name("maria")).await.unwrap().state(), PrincipalState::Active);
+        assert_eq!(get(&bot, name("bot")).await.unwrap().state(), PrincipalState::Active);
         suspend(by, "maria").await.unwrap();
-        refused(get(&bot, name("maria")).await, SUSPENDED);
+        refused(get(&bot, name("bot")).await, SUSPENDED);
         assert_eq!(get(by, name("bot")).await.unwrap().state(), PrincipalState::Active, "it is not suspended itself");
         resume(by, "maria").await.unwrap();
-        get(&bot, name("maria")).await.unwrap();
+        get(&bot, name("bot")).await.unwrap();
     }
 
     async fn a_suspension_under_the_same_request_id_is_done_once(site: Site) {

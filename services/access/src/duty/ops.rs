@@ -37,9 +37,9 @@ pub async fn duty_grant(ctx: &Ctx, parent: &str, principal: &str, duty: Option<D
     let permit = ctx.authorize_on(GRANT, object.into(), &scope, own).await?;
     let duty = duty.ok_or_else(|| Error::invalid("duty", "is required"))?;
     let holder = holder.ok_or_else(|| Error::not_found("principal", principal))?;
-    if holder.kind == PrincipalKind::Agent {
+    if holder.kind == PrincipalKind::Agent && duty != Duty::Member {
         let message = format!(
-            "`{principal}` is an agent: it acts for its owner and holds no duty; grant it to the owner"
+            "`{principal}` is an agent: it acts for its owner and may hold `member` only; grant the duty to the owner"
         );
         return Err(Error::invalid("principal", message));
     }
