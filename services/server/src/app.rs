@@ -94,7 +94,7 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
     if let Some(tls) = tls(&kernel.config)? {
         server = server.tls_config(tls).map_err(|e| StartError::Tls(e.to_string()))?;
     }
-    let router = server.add_routes(routes(&kernel, &telemetry, &stop));
+    let router = server.add_routes(routes(&kernel, &telemetry, &stop).await);
     let incoming = Bounded::new(listener, settings.max_connections);
     let until = stop.clone();
     let served =
@@ -104,7 +104,7 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
 }
 
 /// All services and routes behind one gate.
-fn routes(kernel: &Arc<Kernel>, telemetry: &Arc<Telemetry>, stop: &CancellationToken) -> Routes {
+async fn routes(kernel: &Arc<Kernel>, telemetry: &Arc<Telemetry>, stop: &CancellationToken) -> Routes {
     let mut builder = RoutesBuilder::default();
     access::add_services(&mut builder, kernel);
     tenancy::add_services(&mut builder, kernel);
@@ -112,7 +112,7 @@ fn routes(kernel: &Arc<Kernel>, telemetry: &Arc<Telemetry>, stop: &CancellationT
     entitlement::add_services(&mut builder, kernel);
     metering::add_services(&mut builder, kernel);
     audit::add_services(&mut builder, kernel);
-    let ready = health::add_services(&mut builder, kernel, stop);
+    let ready = health::add_services(&mut builder, kernel, stop).await;
     add_reflection(&mut builder);
     let gate_state = Arc::new(Gate::new(kernel, telemetry));
     builder

@@ -30,42 +30,62 @@ impl Ready {
     }
 }
 
-/// Adds `grpc.health.v1.Health` for every service, and keeps it true until `stop`.
-pub fn add_services(builder: &mut RoutesBuilder, kernel: &Arc<Kernel>, stop: &CancellationToken) -> Ready {
+/// Adds `grpc.health.v1.Health` for every service, true from the first answer on, and keeps it true until `stop`.
+pub async fn add_services(
+    builder: &mut RoutesBuilder,
+    kernel: &Arc<Kernel>,
+    stop: &CancellationToken,
+) -> Ready {
     let (reporter, service) = tonic_health::server::health_reporter();
     builder.add_service(service);
-    let ready = Ready::default();
-    ready.0.store(true, Ordering::SeqCst);
-    tokio::spawn(watch(reporter, Arc::clone(kernel), ready.clone(), stop.clone()));
+    let teller = Teller { reporter, services: service_names(), ready: Ready::default() };
+    let answered = asked(kernel).await;
+    teller.tell(answered).await;
+    let ready = teller.ready.clone();
+    tokio::spawn(watch(teller, answered, Arc::clone(kernel), stop.clone()));
     ready
 }
 
-async fn watch(reporter: HealthReporter, kernel: Arc<Kernel>, ready: Ready, stop: CancellationToken) {
-    let services = service_names();
-    let mut told = None;
+/// Whether the database answers.
+async fn asked(kernel: &Kernel) -> bool {
+    matches!(tokio::time::timeout(PATIENCE, kernel.db.ping()).await, Ok(Ok(())))
+}
+
+/// Who tells everybody.
+struct Teller {
+    reporter: HealthReporter,
+    services: Vec<String>,
+    ready: Ready,
+}
+
+impl Teller {
+    async fn tell(&self, answered: bool) {
+        self.ready.0.store(answered, Ordering::SeqCst);
+        let status = if answered { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in &self.services {
+            self.reporter.set_service_status(service, status).await;
+        }
+    }
+}
+
+async fn watch(teller: Teller, mut told: bool, kernel: Arc<Kernel>, stop: CancellationToken) {
     loop {
-        let stopping = stop.is_cancelled();
-        let answered =
-            !stopping && matches!(tokio::time::timeout(PATIENCE, kernel.db.ping()).await, Ok(Ok(())));
-        if told != Some(answered) {
-            ready.0.store(answered, Ordering::SeqCst);
-            let status = if answered { ServingStatus::Serving } else { ServingStatus::NotServing };
-            for service in &services {
-                reporter.set_service_status(service, status).await;
-            }
-            match (answered, stopping) {
-                (true, _) => tracing::info!("serving"),
-                (false, true) => tracing::info!("stopping"),
-                (false, false) => tracing::error!("not serving: the database does not answer"),
-            }
-            told = Some(answered);
-        }
-        if stopping {
-            return;
-        }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
-            () = stop.cancelled() => {}
+            () = stop.cancelled() => {
+                tracing::info!("stopping");
+                return teller.tell(false).await;
+            }
+        }
+        let answered = asked(&kernel).await;
+        if told != answered {
+            teller.tell(answered).await;
+            told = answered;
+            if answered {
+                tracing::info!("serving again");
+            } else {
+                tracing::error!("not serving: the database does not answer");
+            }
         }
     }
 }
