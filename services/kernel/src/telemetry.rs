@@ -193,14 +193,14 @@ impl CallMetrics {
         }
     }
 
-    /// A call arrived.
-    pub fn started(&self) {
+    /// A call arrived; it counts as in flight until the guard goes, also when its caller hangs up.
+    pub fn started(&self) -> InFlight {
         self.in_flight.add(1, &[]);
+        InFlight(self.in_flight.clone())
     }
 
     /// A call was answered.
     pub fn finished(&self, method: &str, code: &'static str, elapsed: Duration) {
-        self.in_flight.add(-1, &[]);
         let labels = [KeyValue::new("method", method.to_owned()), KeyValue::new("code", code)];
         self.duration.record(elapsed.as_secs_f64(), &labels);
     }
@@ -208,5 +208,14 @@ impl CallMetrics {
     /// A call was refused to shed load.
     pub fn shed(&self) {
         self.shed.add(1, &[]);
+    }
+}
+
+/// A call being worked on.
+pub struct InFlight(UpDownCounter<i64>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.add(-1, &[]);
     }
 }

@@ -72,7 +72,7 @@ pub async fn gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Nex
         gate.metrics.shed();
         return refuse(Error::Overloaded { retry_after: SHED_PAUSE }, grpc, "");
     }
-    gate.metrics.started();
+    let _in_flight = gate.metrics.started();
     let id = gate.kernel.ids.new_id(gate.kernel.clock.now());
     let remote = remote_context(request.headers());
     let trace_id = remote.span().span_context().trace_id();
