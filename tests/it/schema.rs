@@ -15,7 +15,7 @@ async fn sqlite() -> (Columns, Keys) {
     let db = Db::open(&config(&[("server.data_dir", dir.path().display().to_string())])).await.unwrap();
     db.migrate().await.unwrap();
     let mut reader = db.reader().await.unwrap();
-    let Conn::Sqlite(c) = reader.conn() else { panic!("not SQLite") };
+    let Conn::Sqlite(c) = reader.conn().await.unwrap() else { panic!("not SQLite") };
     let tables: Vec<(String,)> =
         sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_sqlx%' ESCAPE '\\' AND name NOT LIKE 'sqlite%'")
             .fetch_all(&mut *c)
@@ -65,7 +65,7 @@ async fn sqlite() -> (Columns, Keys) {
 async fn postgres() -> (Columns, Keys) {
     let db = Db::open(&config(&[("database.url", fresh_postgres().await)])).await.unwrap();
     let mut reader = db.reader().await.unwrap();
-    let Conn::Postgres(c) = reader.conn() else { panic!("not PostgreSQL") };
+    let Conn::Postgres(c) = reader.conn().await.unwrap() else { panic!("not PostgreSQL") };
     let info: Vec<(String, String, String, String)> = sqlx::query_as(
         "SELECT table_name::text, column_name::text, data_type::text, is_nullable::text FROM information_schema.columns \
          WHERE table_schema = 'public' AND table_name NOT LIKE '\\_sqlx%'",

@@ -63,8 +63,8 @@ pub struct Event {
 
 impl Event {
     /// The logs that it goes into: the scope's, and the partner's when its person acted in a client.
-    pub(crate) fn logs(&self) -> impl Iterator<Item = uuid::Uuid> {
-        self.logs.iter().copied()
+    pub(crate) fn logs(&self) -> &[uuid::Uuid] {
+        &self.logs
     }
 
     /// What the call returned, as JSON.

@@ -301,7 +301,7 @@ impl Ctx {
     pub(crate) fn wrote(&self, event: &Event) {
         self.kernel.authn.touched(event.noun);
         for scope in event.logs() {
-            self.kernel.rows.changed(scope);
+            self.kernel.rows.changed(*scope);
         }
         if matches!(event.noun, "tenant" | "partner") {
             self.kernel.rows.changed(Uuid::nil());

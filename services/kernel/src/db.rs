@@ -3,9 +3,9 @@
 use std::{fs::File, path::Path, time::Duration};
 
 use sqlx::{
-    PgConnection, Postgres, Sqlite, SqliteConnection,
+    PgConnection, Sqlite, SqliteConnection,
     pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -18,10 +18,13 @@ pub mod cache;
 pub mod coverage;
 mod group;
 pub mod list;
+mod pg;
 pub mod retry;
+mod shelf;
 pub mod tx;
 
 use group::Writer;
+use shelf::{Shelf, Shelved};
 
 /// A connection of either engine.
 pub enum Conn<'c> {
@@ -33,43 +36,53 @@ pub enum Conn<'c> {
 
 /// What a store function runs on: a [`Reader`] or a [`tx::Tx`].
 pub trait Executor: Send {
-    /// The connection underneath.
-    fn conn(&mut self) -> Conn<'_>;
+    /// The connection underneath, ready for a statement.
+    fn conn(&mut self) -> impl Future<Output = Result<Conn<'_>>> + Send;
+
+    /// A statement has ended, well or with `error`.
+    fn ended(&mut self, error: Option<&Error>);
 }
 
 impl<T: Executor> Executor for &mut T {
-    fn conn(&mut self) -> Conn<'_> {
+    fn conn(&mut self) -> impl Future<Output = Result<Conn<'_>>> + Send {
         (**self).conn()
     }
+
+    fn ended(&mut self, error: Option<&Error>) {
+        (**self).ended(error);
+    }
+}
+
+/// Runs one statement: `sqlite` or `postgres`, on the connection that `db` has. The macros below are made of it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! run {
+    ($db:expr, $s:ident => $sqlite:expr, $p:ident => $postgres:expr) => {{
+        let result = match $crate::db::Executor::conn(&mut *$db).await {
+            Ok($crate::db::Conn::Sqlite($s)) => {
+                $crate::db::coverage::note(file!(), line!(), "sqlite");
+                $sqlite.await.map_err($crate::error::Error::from)
+            }
+            Ok($crate::db::Conn::Postgres($p)) => {
+                $crate::db::coverage::note(file!(), line!(), "postgres");
+                $postgres.await.map_err($crate::error::Error::from)
+            }
+            Err(error) => Err(error),
+        };
+        $crate::db::Executor::ended(&mut *$db, result.as_ref().err());
+        result
+    }};
 }
 
 /// Runs one query body on whichever engine: `on!(db, |c| sqlx::query_as("…").bind(id).fetch_optional(c))`.
 #[macro_export]
 macro_rules! on {
     ($db:expr, |$c:ident| $body:expr) => {
-        match $crate::db::Executor::conn(&mut *$db) {
-            $crate::db::Conn::Sqlite($c) => {
-                $crate::db::coverage::note(file!(), line!(), "sqlite");
-                $body.await.map_err($crate::error::Error::from)
-            }
-            $crate::db::Conn::Postgres($c) => {
-                $crate::db::coverage::note(file!(), line!(), "postgres");
-                $body.await.map_err($crate::error::Error::from)
-            }
-        }
+        $crate::run!($db, $c => $body, $c => $body)
     };
     // the two-body form, for the few statements that must differ; a test counts its uses
     ($db:expr, sqlite |$s:ident| $sqlite:expr, postgres |$p:ident| $postgres:expr) => {
-        match $crate::db::Executor::conn(&mut *$db) {
-            $crate::db::Conn::Sqlite($s) => {
-                $crate::db::coverage::note(file!(), line!(), "sqlite");
-                $sqlite.await.map_err($crate::error::Error::from)
-            }
-            $crate::db::Conn::Postgres($p) => {
-                $crate::db::coverage::note(file!(), line!(), "postgres");
-                $postgres.await.map_err($crate::error::Error::from)
-            }
-        }
+        $crate::run!($db, $s => $sqlite, $p => $postgres)
     };
 }
 
@@ -77,15 +90,27 @@ macro_rules! on {
 #[macro_export]
 macro_rules! execute {
     ($db:expr, $query:expr) => {
-        match $crate::db::Executor::conn(&mut *$db) {
-            $crate::db::Conn::Sqlite(c) => {
-                $crate::db::coverage::note(file!(), line!(), "sqlite");
-                $query.execute(c).await.map(|r| r.rows_affected()).map_err($crate::error::Error::from)
-            }
-            $crate::db::Conn::Postgres(c) => {
-                $crate::db::coverage::note(file!(), line!(), "postgres");
-                $query.execute(c).await.map(|r| r.rows_affected()).map_err($crate::error::Error::from)
-            }
+        $crate::run!(
+            $db,
+            c => { let query = $query; async { query.execute(c).await.map(|r| r.rows_affected()) } },
+            c => { let query = $query; async { query.execute(c).await.map(|r| r.rows_affected()) } }
+        )
+    };
+}
+
+/// Inserts one row with a statement without RETURNING: `insert_one!(tx, sqlx::query("INSERT …").bind(id), taken)`,
+/// where `taken` is the error when a unique key refuses it.
+///
+/// As the first statement of its transaction it waits for the commit on PostgreSQL and goes there together with the
+/// audit record in one round trip; a refusal then comes from the commit.
+#[macro_export]
+macro_rules! insert_one {
+    ($tx:expr, $query:expr, $taken:expr) => {
+        if $tx.can_hold() {
+            $crate::db::coverage::note(file!(), line!(), "postgres");
+            $tx.hold($query, $taken)
+        } else {
+            $crate::execute!($tx, $query).map(|_| ()).map_err(|e| e.on_unique(|| $taken))
         }
     };
 }
@@ -108,7 +133,7 @@ pub struct Db {
 #[derive(Clone)]
 enum Inner {
     Sqlite { readers: SqlitePool, writer: Writer, _lock: std::sync::Arc<File> },
-    Postgres { pool: PgPool },
+    Postgres(Shelf),
 }
 
 /// The file of the embedded database inside the data directory.
@@ -135,7 +160,7 @@ impl Db {
             .test_before_acquire(false)
             .connect_with(options.application_name("provostd"))
             .await?;
-        Ok(Self { inner: Inner::Postgres { pool } })
+        Ok(Self { inner: Inner::Postgres(Shelf::new(pool, config.database.max_connections, wait)) })
     }
 
     async fn open_sqlite(dir: &Path, readers: u32, wait: Duration) -> Result<Self> {
@@ -162,7 +187,7 @@ impl Db {
     pub fn engine(&self) -> Engine {
         match self.inner {
             Inner::Sqlite { .. } => Engine::Sqlite,
-            Inner::Postgres { .. } => Engine::Postgres,
+            Inner::Postgres(_) => Engine::Postgres,
         }
     }
 
@@ -170,7 +195,7 @@ impl Db {
     pub async fn reader(&self) -> Result<Reader> {
         match &self.inner {
             Inner::Sqlite { readers, .. } => Ok(Reader(ReaderInner::Sqlite(readers.acquire().await?))),
-            Inner::Postgres { pool } => Ok(Reader(ReaderInner::Postgres(pool.acquire().await?))),
+            Inner::Postgres(shelf) => Ok(Reader(ReaderInner::Postgres(shelf.acquire().await?))),
         }
     }
 
@@ -178,7 +203,7 @@ impl Db {
     pub async fn migrate(&self) -> Result<(i64, i64)> {
         let outcome = match &self.inner {
             Inner::Sqlite { writer, .. } => schema::migrate_sqlite(&mut *writer.connection().await?).await,
-            Inner::Postgres { pool } => schema::migrate_postgres(&mut *pool.acquire().await?).await,
+            Inner::Postgres(shelf) => schema::migrate_postgres(shelf.acquire().await?.conn()?).await,
         };
         outcome.map_err(Error::internal)
     }
@@ -186,11 +211,8 @@ impl Db {
     /// The schema version in the database and the one that this program brings.
     pub async fn schema_versions(&self) -> Result<(i64, i64)> {
         let mut reader = self.reader().await?;
-        let found = match reader.conn() {
-            Conn::Sqlite(c) => schema::version_sqlite(c).await,
-            Conn::Postgres(c) => schema::version_postgres(c).await,
-        };
-        Ok((found?, schema::NEWEST))
+        let found = run!(&mut reader, c => schema::version_sqlite(c), c => schema::version_postgres(c))?;
+        Ok((found, schema::NEWEST))
     }
 
     /// One round trip: is it there?
@@ -206,14 +228,14 @@ impl Db {
                 readers.close().await;
                 writer.checkpoint().await;
             }
-            Inner::Postgres { pool } => pool.close().await,
+            Inner::Postgres(shelf) => shelf.close().await,
         }
     }
 
     pub(crate) async fn begin(&self) -> Result<tx::EngineTx> {
         match &self.inner {
             Inner::Sqlite { writer, .. } => Ok(tx::EngineTx::Sqlite(writer.begin().await?)),
-            Inner::Postgres { pool } => Ok(tx::EngineTx::Postgres(pool.begin().await?)),
+            Inner::Postgres(shelf) => Ok(tx::EngineTx::Postgres(tx::PgTx::new(shelf.acquire().await?))),
         }
     }
 }
@@ -223,14 +245,20 @@ pub struct Reader(ReaderInner);
 
 enum ReaderInner {
     Sqlite(PoolConnection<Sqlite>),
-    Postgres(PoolConnection<Postgres>),
+    Postgres(Shelved),
 }
 
 impl Executor for Reader {
-    fn conn(&mut self) -> Conn<'_> {
+    async fn conn(&mut self) -> Result<Conn<'_>> {
         match &mut self.0 {
-            ReaderInner::Sqlite(c) => Conn::Sqlite(c),
-            ReaderInner::Postgres(c) => Conn::Postgres(c),
+            ReaderInner::Sqlite(c) => Ok(Conn::Sqlite(c)),
+            ReaderInner::Postgres(c) => c.conn().map(Conn::Postgres),
+        }
+    }
+
+    fn ended(&mut self, error: Option<&Error>) {
+        if let ReaderInner::Postgres(c) = &mut self.0 {
+            c.ended(error);
         }
     }
 }

@@ -12,7 +12,7 @@ use kernel::{
     execute,
     filter::{Field, Value},
     ids::{Slug, TenantId},
-    on,
+    insert_one, on,
     page::PageKey,
     stamp::changed_one,
 };
@@ -59,7 +59,7 @@ pub async fn entitlement_insert(tx: &mut Tx<'_>, new: &Entitlement) -> Result<()
     let query = "INSERT INTO entitlement (tenant_id, id, slug, role_id, marketplace_id, plugin_id, target, effect, \
          max_stage, not_before, not_after, reason, revision, create_time) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
-    execute!(
+    insert_one!(
         tx,
         sqlx::query(query)
             .bind(new.tenant_id)
@@ -75,10 +75,9 @@ pub async fn entitlement_insert(tx: &mut Tx<'_>, new: &Entitlement) -> Result<()
             .bind(new.not_after)
             .bind(&new.reason)
             .bind(new.revision)
-            .bind(new.create_time)
+            .bind(new.create_time),
+        Error::exists("entitlement", new.name())
     )
-    .map(|_| ())
-    .map_err(|e| e.on_unique(|| Error::exists("entitlement", new.name())))
 }
 
 /// Reads an entitlement by the last segment of its name.

@@ -1,8 +1,9 @@
 //! The write transaction: begun with a permit, ended by one `commit` that takes the audit record.
 
 use serde::de::DeserializeOwned;
-use sqlx::Postgres;
+use sqlx::{Execute, Postgres};
 
+pub use super::pg::PgTx;
 use super::{Conn, Executor, group::WriterTx};
 use crate::{
     audit::{Audit, Event},
@@ -23,7 +24,7 @@ pub enum EngineTx {
     /// A turn in SQLite's group.
     Sqlite(WriterTx),
     /// A PostgreSQL transaction.
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(PgTx),
 }
 
 /// A write transaction. Dropping it undoes everything.
@@ -36,8 +37,12 @@ pub struct Tx<'x> {
 }
 
 impl Executor for Tx<'_> {
-    fn conn(&mut self) -> Conn<'_> {
+    fn conn(&mut self) -> impl Future<Output = Result<Conn<'_>>> + Send {
         self.engine.conn()
+    }
+
+    fn ended(&mut self, error: Option<&Error>) {
+        self.engine.ended(error);
     }
 }
 
@@ -50,23 +55,29 @@ impl EngineTx {
     async fn commit(self) -> Result<()> {
         match self {
             Self::Sqlite(turn) => turn.commit().await,
-            Self::Postgres(tx) => Ok(tx.commit().await?),
+            Self::Postgres(tx) => tx.commit().await,
         }
     }
 
     async fn rollback(self) -> Result<()> {
         match self {
             Self::Sqlite(turn) => turn.rollback().await,
-            Self::Postgres(tx) => Ok(tx.rollback().await?),
+            Self::Postgres(tx) => tx.rollback().await,
         }
     }
 }
 
 impl Executor for EngineTx {
-    fn conn(&mut self) -> Conn<'_> {
+    async fn conn(&mut self) -> Result<Conn<'_>> {
         match self {
-            Self::Sqlite(turn) => Conn::Sqlite(turn.conn()),
-            Self::Postgres(tx) => Conn::Postgres(tx),
+            Self::Sqlite(turn) => Ok(Conn::Sqlite(turn.conn())),
+            Self::Postgres(tx) => tx.conn().await.map(Conn::Postgres),
+        }
+    }
+
+    fn ended(&mut self, error: Option<&Error>) {
+        if let Self::Postgres(tx) = self {
+            tx.ended(error);
         }
     }
 }
@@ -111,8 +122,14 @@ impl<'x> Tx<'x> {
     /// everything has been run and is now undone.
     pub async fn commit(mut self, audit: Audit) -> Result<EventId> {
         let event = audit.seal(self.ctx)?;
+        if let EngineTx::Postgres(tx) = &self.engine
+            && tx.is_holding()
+            && let [log] = event.logs()
+        {
+            return self.commit_held(*log, event).await;
+        }
         for log in event.logs() {
-            event_insert(&mut self.engine, log, &event).await?;
+            event_insert(&mut self.engine, *log, &event).await?;
         }
         if !self.ctx.request_id().is_empty() {
             self.result_insert(event.result()).await?;
@@ -122,6 +139,33 @@ impl<'x> Tx<'x> {
             return Ok(event.id);
         }
         let outcome = self.engine.commit().await;
+        self.ctx.wrote(&event);
+        outcome?;
+        self.ctx.committed(&event);
+        Ok(event.id)
+    }
+
+    /// Whether an insert can wait for the commit: nothing has been sent, and nothing but the audit record will be.
+    #[doc(hidden)]
+    pub fn can_hold(&self) -> bool {
+        let alone = self.ctx.request_id().is_empty() && !self.ctx.validate_only();
+        alone && matches!(&self.engine, EngineTx::Postgres(tx) if tx.is_untouched())
+    }
+
+    /// Keeps an insert for the commit; see [`insert_one!`](crate::insert_one).
+    #[doc(hidden)]
+    pub fn hold<'q>(&mut self, query: impl Execute<'q, Postgres>, taken: Error) -> Result<()> {
+        match &mut self.engine {
+            EngineTx::Postgres(tx) => tx.hold(query, taken),
+            EngineTx::Sqlite(_) => Err(Error::internal("SQLite holds no statement")),
+        }
+    }
+
+    async fn commit_held(self, log: uuid::Uuid, event: Event) -> Result<EventId> {
+        let outcome = match self.engine {
+            EngineTx::Postgres(tx) => tx.commit_with(log, &event).await,
+            EngineTx::Sqlite(turn) => turn.commit().await,
+        };
         self.ctx.wrote(&event);
         outcome?;
         self.ctx.committed(&event);
@@ -160,32 +204,53 @@ pub(crate) async fn record_alone(ctx: &Ctx, audit: Audit) -> Result<()> {
     let event = audit.seal(ctx)?;
     let mut engine = ctx.kernel().db.begin().await?;
     for log in event.logs() {
-        event_insert(&mut engine, log, &event).await?;
+        event_insert(&mut engine, *log, &event).await?;
     }
     engine.commit().await
 }
 
+macro_rules! event_table {
+    () => {
+        "audit_pending (scope_id, id, time, action, outcome, event_class, actor, partner, target, request_id, \
+         trace_id, entry)"
+    };
+}
+/// The outbox, with its columns.
+pub(super) const EVENT_TABLE: &str = event_table!();
+/// How many columns those are.
+pub(super) const EVENT_COLUMNS: usize = 12;
+
+/// Adds the values of the outbox's columns, in their order, with `add`.
+macro_rules! event_values {
+    ($to:ident.$add:ident, $log:expr, $event:expr) => {{
+        $to.$add($log).map_err(sqlx::Error::Encode)?;
+        $to.$add($event.id).map_err(sqlx::Error::Encode)?;
+        $to.$add($event.time).map_err(sqlx::Error::Encode)?;
+        $to.$add(&$event.action).map_err(sqlx::Error::Encode)?;
+        $to.$add($event.outcome).map_err(sqlx::Error::Encode)?;
+        $to.$add($event.class).map_err(sqlx::Error::Encode)?;
+        $to.$add(&$event.actor).map_err(sqlx::Error::Encode)?;
+        $to.$add(&$event.partner).map_err(sqlx::Error::Encode)?;
+        $to.$add(&$event.target).map_err(sqlx::Error::Encode)?;
+        $to.$add(&$event.request_id).map_err(sqlx::Error::Encode)?;
+        $to.$add(&$event.trace_id).map_err(sqlx::Error::Encode)?;
+        $to.$add(&$event.entry).map_err(sqlx::Error::Encode)?;
+    }};
+}
+pub(super) use event_values;
+
 /// Puts one event into one log's outbox.
 async fn event_insert(db: &mut impl Executor, log: uuid::Uuid, event: &Event) -> Result<()> {
-    let query = "INSERT INTO audit_pending (scope_id, id, time, action, outcome, event_class, actor, partner, target, \
-         request_id, trace_id, entry) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
-    execute!(
-        db,
-        sqlx::query(query)
-            .bind(log)
-            .bind(event.id)
-            .bind(event.time)
-            .bind(&event.action)
-            .bind(event.outcome)
-            .bind(event.class)
-            .bind(&event.actor)
-            .bind(&event.partner)
-            .bind(&event.target)
-            .bind(&event.request_id)
-            .bind(&event.trace_id)
-            .bind(&event.entry)
-    )
-    .map(|_| ())
+    let sql = concat!(
+        "INSERT INTO ",
+        event_table!(),
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+    );
+    on!(db, |c| async {
+        let mut query = sqlx::query(sql);
+        event_values!(query.try_bind, log, event);
+        query.execute(c).await.map(|_| ())
+    })
 }
 
 /// The SHA-256 that tells one payload of a request_id from another: over the method and the encoded message.

@@ -11,7 +11,7 @@ use kernel::{
     execute,
     filter::{Field, Value},
     ids::{PartnerId, Slug},
-    on,
+    insert_one, on,
     page::PageKey,
     scope::Scope,
     stamp::changed_one,
@@ -38,7 +38,7 @@ const LIST: ListSpec = ListSpec {
 pub async fn partner_insert(tx: &mut Tx<'_>, partner: &Partner) -> Result<()> {
     let query = "INSERT INTO partner (id, slug, display_name, revision, create_time, update_time) \
          VALUES ($1, $2, $3, $4, $5, $6)";
-    execute!(
+    insert_one!(
         tx,
         sqlx::query(query)
             .bind(partner.id)
@@ -46,10 +46,9 @@ pub async fn partner_insert(tx: &mut Tx<'_>, partner: &Partner) -> Result<()> {
             .bind(&partner.display_name)
             .bind(partner.stamp.revision)
             .bind(partner.stamp.create_time)
-            .bind(partner.stamp.update_time)
+            .bind(partner.stamp.update_time),
+        Error::exists("partner", partner.name())
     )
-    .map(|_| ())
-    .map_err(|e| e.on_unique(|| Error::exists("partner", partner.name())))
 }
 
 /// The partner of that id, deleted or not.

@@ -12,7 +12,7 @@ use kernel::{
     execute,
     filter::{Field, Value},
     ids::{Slug, TenantId},
-    on,
+    insert_one, on,
     page::PageKey,
     stamp::changed_one,
 };
@@ -49,7 +49,7 @@ const LIST: ListSpec = ListSpec {
 pub async fn role_insert(tx: &mut Tx<'_>, role: &Role) -> Result<()> {
     let query = "INSERT INTO role (tenant_id, id, slug, display_name, description, revision, create_time, update_time) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    execute!(
+    insert_one!(
         tx,
         sqlx::query(query)
             .bind(role.tenant_id)
@@ -59,10 +59,9 @@ pub async fn role_insert(tx: &mut Tx<'_>, role: &Role) -> Result<()> {
             .bind(&role.description)
             .bind(role.stamp.revision)
             .bind(role.stamp.create_time)
-            .bind(role.stamp.update_time)
+            .bind(role.stamp.update_time),
+        Error::exists("role", role.name())
     )
-    .map(|_| ())
-    .map_err(|e| e.on_unique(|| Error::exists("role", role.name())))
 }
 
 pub async fn role_get(db: &mut impl Executor, tenant: TenantId, slug: &Slug) -> Result<Option<Role>> {

@@ -11,7 +11,7 @@ use kernel::{
     execute,
     filter::{Field, Value},
     ids::{PartnerId, Slug, TenantId},
-    on,
+    insert_one, on,
     page::PageKey,
     scope::Scope,
     stamp::changed_one,
@@ -57,7 +57,7 @@ const LIST: ListSpec = ListSpec {
 pub async fn tenant_insert(tx: &mut Tx<'_>, tenant: &Tenant) -> Result<()> {
     let query = "INSERT INTO tenant (id, slug, partner_id, display_name, state, revision, create_time, update_time) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    execute!(
+    insert_one!(
         tx,
         sqlx::query(query)
             .bind(tenant.id)
@@ -67,10 +67,9 @@ pub async fn tenant_insert(tx: &mut Tx<'_>, tenant: &Tenant) -> Result<()> {
             .bind(tenant.state.as_str())
             .bind(tenant.stamp.revision)
             .bind(tenant.stamp.create_time)
-            .bind(tenant.stamp.update_time)
+            .bind(tenant.stamp.update_time),
+        Error::exists("tenant", tenant.name())
     )
-    .map(|_| ())
-    .map_err(|e| e.on_unique(|| Error::exists("tenant", tenant.name())))
 }
 
 /// The tenant of that id, deleted or not.

@@ -11,7 +11,7 @@ use kernel::{
     execute,
     filter::{Field, Value},
     ids::{Slug, TenantId},
-    on,
+    insert_one, on,
     page::PageKey,
     stamp::changed_one,
 };
@@ -56,7 +56,7 @@ const LIST: ListSpec = ListSpec {
 pub async fn unit_insert(tx: &mut Tx<'_>, unit: &Unit) -> Result<()> {
     let query = "INSERT INTO unit (tenant_id, id, slug, display_name, parent_id, cost_center, revision, create_time, \
          update_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    execute!(
+    insert_one!(
         tx,
         sqlx::query(query)
             .bind(unit.tenant_id)
@@ -67,10 +67,9 @@ pub async fn unit_insert(tx: &mut Tx<'_>, unit: &Unit) -> Result<()> {
             .bind(&unit.cost_center)
             .bind(unit.stamp.revision)
             .bind(unit.stamp.create_time)
-            .bind(unit.stamp.update_time)
+            .bind(unit.stamp.update_time),
+        Error::exists("unit", unit.name())
     )
-    .map(|_| ())
-    .map_err(|e| e.on_unique(|| Error::exists("unit", unit.name())))
 }
 
 /// The unit of that id, deleted or not.
