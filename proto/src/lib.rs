@@ -41,6 +41,8 @@ packages! {
     partner => "provost.partner.v1";
     /// Users, services and agents.
     principal => "provost.principal.v1";
+    /// How long the record is kept, and what keeps it longer.
+    retention => "provost.retention.v1";
     /// Job roles.
     role => "provost.role.v1";
     /// Client organisations and their lifecycle.

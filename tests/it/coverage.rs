@@ -135,6 +135,7 @@ async fn live_a_life(world: &World) {
     .await;
     call(owner, "duty.v1.DutyService/RevokeDuty", json!({"name": grant["name"]})).await;
     tokens(world).await;
+    record(world).await;
     lifecycle(world, boss).await;
 }
 
@@ -170,6 +171,30 @@ async fn tokens(world: &World) {
         let name = made.token.unwrap().name;
         call(owner, "token.v1.TokenService/RevokeToken", json!({"name": name})).await;
     }
+}
+
+/// What is kept of the record, who may mirror it, and who leaves it.
+async fn record(world: &World) {
+    let owner = &world.owner;
+    let audit = |rpc: &str| format!("audit.v1.AuditService/{rpc}");
+    let retention = |rpc: &str| format!("retention.v1.RetentionService/{rpc}");
+    let search = json!({"parent": world::ACME, "savedSearchId": "s", "savedSearch": {"displayName": "S", "filter": "outcome = denied"}});
+    call(owner, &audit("CreateSavedSearch"), search).await;
+    call(owner, &audit("DeleteSavedSearch"), json!({"name": "tenants/acme/savedSearches/s"})).await;
+    let link = json!({"parent": world::ACME, "mirrorLink": {"displayName": "M", "expireTime": "2026-12-01T00:00:00Z"}});
+    let made = call(owner, &audit("CreateMirrorLink"), link).await;
+    call(owner, &audit("RevokeMirrorLink"), json!({"name": made["mirrorLink"]["name"]})).await;
+    let longer = json!({"retention": {"name": "tenants/acme/retention", "classes": [{"eventClass": "auth", "days": 400}]}});
+    call(owner, &retention("UpdateRetention"), longer).await;
+    let hold = json!({"parent": world::ACME, "legalHoldId": "h", "legalHold": {"reason": "matter 7"}});
+    call(owner, &retention("CreateLegalHold"), hold).await;
+    call(owner, &retention("ReleaseLegalHold"), json!({"name": "tenants/acme/legalHolds/h"})).await;
+    let leaver = json!({"kind": "PRINCIPAL_KIND_USER", "displayName": "Leaver"});
+    let create = json!({"parent": world::ACME, "principalId": "leaver", "principal": leaver});
+    call(owner, "principal.v1.PrincipalService/CreatePrincipal", create).await;
+    let name = "tenants/acme/principals/leaver";
+    call(owner, "principal.v1.PrincipalService/DeletePrincipal", json!({"name": name})).await;
+    call(owner, &retention("EraseSubject"), json!({"principal": name, "reason": "asked for"})).await;
 }
 
 async fn lifecycle(world: &World, boss: &Caller) {

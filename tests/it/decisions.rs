@@ -75,7 +75,7 @@ fn rule(role: &str, target: &str, effect: Effect) -> Entitlement {
     }
 }
 
-async fn create(by: &Caller, id: &str, new: Entitlement) -> Result<Entitlement, Status> {
+pub async fn create(by: &Caller, id: &str, new: Entitlement) -> Result<Entitlement, Status> {
     let request = entitlement::CreateEntitlementRequest {
         parent: world::ACME.to_owned(),
         entitlement_id: id.to_owned(),

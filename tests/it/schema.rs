@@ -119,8 +119,16 @@ async fn both_engines_have_the_same_tables_columns_nullability_and_keys() {
 }
 
 /// What belongs to no tenant, partner or platform scope: it is shared by all, or names one of them itself.
-const GLOBAL: [&str; 7] =
-    ["deployment", "partner", "tenant", "api_token_key", "marketplace", "plugin", "plugin_version"];
+const GLOBAL: [&str; 8] = [
+    "deployment",
+    "partner",
+    "tenant",
+    "api_token_key",
+    "mirror_link_key",
+    "marketplace",
+    "plugin",
+    "plugin_version",
+];
 
 #[tokio::test]
 async fn a_tenants_rows_can_live_on_a_shard_of_their_own() {

@@ -1,24 +1,64 @@
-//! The record of every act: reading it. Writing it is the kernel's `Tx::commit`.
+//! The record of every act. Writing it is the kernel's `Tx::commit`; here it becomes a Merkle log that outsiders verify,
+//! that is searched, exported, kept and pruned.
+//!
+//! The life of an event: the outbox row of a committed change -> [`sequencer`] (index, tiles, checkpoint) -> `audit_event`
+//! -> [`event`] (search, read, receipt), [`export`], [`mirror`] (tiles over HTTP) -> [`retention`] (holds, erasure, pruning).
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "a test may fail"
+    )
+)]
 
 use std::sync::Arc;
 
 use kernel::{Kernel, authz::Action};
-use proto::audit::v1::audit_service_server::AuditServiceServer;
+use proto::{
+    audit::v1::audit_service_server::AuditServiceServer,
+    retention::v1::retention_service_server::RetentionServiceServer,
+};
+use tonic::service::RoutesBuilder;
 
-pub mod model;
-pub mod ops;
+pub mod access;
+pub mod event;
+pub mod export;
+pub mod fold;
+pub mod https;
+pub mod mirror;
+pub mod reconcile;
+pub mod retention;
 pub mod rpc;
-pub mod store;
+pub mod saved_search;
+pub mod sequencer;
+
+pub use mirror::http_routes;
+pub use sequencer::Sequencer;
 
 /// What this slice can be asked for.
 pub fn actions() -> impl Iterator<Item = &'static Action> {
-    ops::ACTIONS.iter()
+    [
+        event::ACTIONS,
+        export::ACTIONS,
+        access::ACTIONS,
+        saved_search::ACTIONS,
+        mirror::ACTIONS,
+        retention::ACTIONS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Adds this slice's services.
-pub fn add_services(routes: &mut tonic::service::RoutesBuilder, kernel: &Arc<Kernel>) {
+pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>, sequencer: &Arc<Sequencer>) {
     let limit = kernel.config.server.max_message_bytes;
-    routes.add_service(
-        AuditServiceServer::new(rpc::AuditRpc(Arc::clone(kernel))).max_decoding_message_size(limit),
-    );
+    let audit = rpc::AuditRpc { kernel: Arc::clone(kernel), sequencer: Arc::clone(sequencer) };
+    routes.add_service(AuditServiceServer::new(audit).max_decoding_message_size(limit));
+    let retention =
+        retention::rpc::RetentionRpc { kernel: Arc::clone(kernel), sequencer: Arc::clone(sequencer) };
+    routes.add_service(RetentionServiceServer::new(retention).max_decoding_message_size(limit));
 }

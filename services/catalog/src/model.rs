@@ -1,5 +1,7 @@
 //! Marketplaces, plugins and stages, without any I/O.
 
+use std::collections::BTreeMap;
+
 use kernel::{
     Result,
     audit::Resource,
@@ -268,6 +270,40 @@ pub struct Skipped {
     pub entry: String,
     /// Why, and what to do.
     pub reason: String,
+}
+
+/// What an import made of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Whether the marketplace lists it.
+    pub listed: bool,
+    /// Release stage of its current version.
+    pub stage: Stage,
+    /// When; grows with every change of the plugin.
+    pub update_time: Time,
+}
+
+/// What an import made of some plugins, as the record keeps it: enough to say what was listed, and how far released, at
+/// any time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// By id.
+    pub plugins: BTreeMap<Slug, Listed>,
+}
+
+impl Listing {
+    /// Most plugins in one, so that the record keeps it whole.
+    pub const MAX: usize = 128;
+
+    /// What became of `plugins`.
+    pub fn new(plugins: &[&Plugin]) -> Self {
+        let listed = |p: &Plugin| Listed {
+            listed: p.delete_time.is_none(),
+            stage: p.stage,
+            update_time: p.update_time,
+        };
+        Self { plugins: plugins.iter().map(|p| (p.slug.clone(), listed(p))).collect() }
+    }
 }
 
 /// What one import did.

@@ -14,7 +14,7 @@ use kernel::{
 };
 
 use crate::{
-    model::{ImportReport, Marketplace, MarketplaceId, MarketplaceRef, Plugin, PluginRef, Stage},
+    model::{ImportReport, Listing, Marketplace, MarketplaceId, MarketplaceRef, Plugin, PluginRef, Stage},
     plan::{Plan, Planner},
     store,
     tree::Tree,
@@ -26,6 +26,9 @@ const fn action(rpc: &'static str, noun: &'static str, verb: &'static str, class
 }
 const IMPORT: Action =
     action("provost.catalog.v1.CatalogService/ImportMarketplace", "marketplace", "import", Class::Write);
+/// What an import does to plugins, recorded beside it.
+const IMPORT_PLUGINS: Action =
+    action("provost.catalog.v1.CatalogService/ImportMarketplace", "plugin", "import", Class::Write);
 const GET: Action =
     action("provost.catalog.v1.CatalogService/GetMarketplace", "marketplace", "get", Class::Read);
 const LIST: Action =
@@ -37,7 +40,7 @@ const LIST_PLUGINS: Action =
 const SET_STAGE: Action =
     action("provost.catalog.v1.CatalogService/SetPluginStage", "plugin", "set_stage", Class::Write);
 /// What the catalogue can be asked for.
-pub const ACTIONS: &[Action] = &[IMPORT, GET, LIST, GET_PLUGIN, LIST_PLUGINS, SET_STAGE];
+pub const ACTIONS: &[Action] = &[IMPORT, IMPORT_PLUGINS, GET, LIST, GET_PLUGIN, LIST_PLUGINS, SET_STAGE];
 
 /// Whether the caller may import: asked before the directory is read.
 pub async fn marketplace_import_permit(ctx: &Ctx) -> Result<Permit> {
@@ -53,6 +56,7 @@ pub async fn marketplace_import(
     initial_stage: Option<Stage>,
 ) -> Result<ImportReport> {
     let permit = marketplace_import_permit(ctx).await?;
+    let plugins = ctx.authorize(IMPORT_PLUGINS, &Scope::Platform).await?;
     // read before the transaction begins: on SQLite it holds up every other writer
     let import = vendor::read(tree)?;
     let mut tx = ctx.begin(&permit).await?;
@@ -76,6 +80,9 @@ pub async fn marketplace_import(
     }
     let plan = plan(ctx, &mut tx, &marketplace, &import, initial_stage.unwrap_or(Stage::Live)).await?;
     write(&mut tx, &plan).await?;
+    for some in plan.written().chunks(Listing::MAX) {
+        tx.record(plugins.audit().target(&marketplace).after(&Listing::new(some))).await?;
+    }
     marketplace.plugin_count += plan.growth();
     let report = report(&import, marketplace, plan);
     tx.commit(permit.audit().target(&report.marketplace).after(&report)).await?;

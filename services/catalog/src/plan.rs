@@ -48,6 +48,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Every plugin that is written, as it is written.
+    pub fn written(&self) -> Vec<&Plugin> {
+        self.inserts.iter().chain(self.updates.iter().map(|(_, plugin)| plugin)).collect()
+    }
+
     /// By how many plugins the marketplace grows; negative when it shrinks.
     pub fn growth(&self) -> i64 {
         let count = |slugs: &[Slug]| i64::try_from(slugs.len()).unwrap_or(i64::MAX);

@@ -7,6 +7,7 @@ use kernel::{
     db::{
         Executor,
         list::{ListQuery, ListSpec, Page, list},
+        placeholders,
         tx::Tx,
     },
     error::Error,
@@ -297,22 +298,4 @@ pub async fn plugin_find(
     .bind(marketplace)
     .bind(slug)
     .fetch_optional(c))
-}
-
-/// `($1, $2), ($3, $4)` for two rows of two columns.
-fn placeholders(rows: usize, columns: usize) -> String {
-    let row = |r: usize| {
-        let numbers: Vec<_> = (1..=columns).map(|c| format!("${}", r * columns + c)).collect();
-        format!("({})", numbers.join(", "))
-    };
-    let rows: Vec<_> = (0..rows).map(row).collect();
-    rows.join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn placeholders_count_on_through_the_rows() {
-        assert_eq!(super::placeholders(2, 3), "($1, $2, $3), ($4, $5, $6)");
-    }
 }

@@ -1,6 +1,6 @@
 //! The use cases on the embedded engine, through a real kernel.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kernel::{
     Ctx, Error, Kernel,
@@ -52,7 +52,8 @@ impl House {
     /// Audit entries of imports, in order.
     async fn events(&self) -> Vec<serde_json::Value> {
         let mut db = self.kernel.db.reader().await.unwrap();
-        let query = "SELECT entry FROM audit_pending WHERE action = 'marketplace.import' ORDER BY time, id";
+        let query =
+            "SELECT entry FROM audit_pending WHERE entry LIKE '%\"act\":\"marketplace.import\"%' ORDER BY id";
         let rows: Vec<(String,)> = on!(&mut db, |c| sqlx::query_as(query).fetch_all(c)).unwrap();
         rows.iter().map(|(entry,)| serde_json::from_str(entry).unwrap()).collect()
     }
@@ -72,6 +73,42 @@ fn tree(plugins: &[(&str, &str)]) -> Tree {
         files.push((format!("{slug}/skills/use/SKILL.md"), (*text).to_owned()));
     }
     Tree::from_files(files).unwrap()
+}
+
+/// What the record says of every plugin, its parts put together.
+async fn recorded(house: &House) -> BTreeMap<String, (bool, String)> {
+    let mut db = house.kernel.db.reader().await.unwrap();
+    let query = "SELECT entry FROM audit_pending WHERE entry LIKE '%\"act\":\"plugin.import\"%' ORDER BY id";
+    let rows: Vec<(String,)> = on!(&mut db, |c| sqlx::query_as(query).fetch_all(c)).unwrap();
+    let mut plugins = BTreeMap::new();
+    for (entry,) in rows {
+        let entry: serde_json::Value = serde_json::from_str(&entry).unwrap();
+        assert_eq!(
+            (&entry["tgt"][0]["id"], &entry["chg"][0]["f"]),
+            (&json!("marketplaces/m"), &json!("/plugins"))
+        );
+        for (slug, plugin) in entry["chg"][0]["n"].as_object().unwrap() {
+            let state = (plugin["listed"].as_bool().unwrap(), plugin["stage"].as_str().unwrap().to_owned());
+            plugins.insert(slug.clone(), state);
+        }
+    }
+    plugins
+}
+
+#[tokio::test]
+async fn the_record_says_what_is_listed_and_how_far_released_however_large_the_marketplace() {
+    let house = House::new().await;
+    // ids and texts of the greatest length: nothing of it may give way to a digest
+    let plugins: Vec<_> = (0..300).map(|n| (format!("p{n:062}"), "1")).collect();
+    let plugins: Vec<_> = plugins.iter().map(|(slug, text)| (slug.as_str(), *text)).collect();
+    ops::marketplace_import(&house.ctx(), &tree(&plugins), Some(Stage::Deprecated)).await.unwrap();
+    let first = recorded(&house).await;
+    assert_eq!(first.len(), 300);
+    assert!(first.values().all(|state| *state == (true, "deprecated".to_owned())));
+    house.import(&tree(&plugins[1..])).await;
+    let second = recorded(&house).await;
+    assert_eq!(second[plugins[0].0], (false, "deprecated".to_owned()));
+    assert_eq!(second.values().filter(|(listed, _)| *listed).count(), 299);
 }
 
 fn slugs(slugs: &[kernel::ids::Slug]) -> Vec<&str> {

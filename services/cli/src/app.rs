@@ -12,6 +12,7 @@ use crate::{
     console::Console,
     context::{Config, Settings, Token, token_in},
     error::{Error, Exit, Result},
+    http::Files,
     names::Names,
     output::{Answer, Format, Named, items, reflect, text_field},
 };
@@ -20,6 +21,8 @@ use crate::{
 pub const WATCH_PERIOD: Duration = Duration::from_secs(1);
 /// Default time for one call, in seconds.
 const TIMEOUT_SECONDS: u64 = 30;
+/// Said before a token leaves the machine unencrypted.
+const IN_THE_CLEAR: &str = "warning: the token travels unencrypted to another machine; use an https address";
 
 /// Everything that a command needs.
 #[expect(missing_debug_implementations, reason = "streams have nothing to show")]
@@ -82,14 +85,46 @@ impl<'a, 'c> App<'a, 'c> {
         }
         let token = self.token()?;
         if token.is_some() && in_the_clear(&self.settings.address) {
-            self.console
-                .note("warning: the token travels unencrypted to another machine; use an https address");
+            self.console.note(IN_THE_CLEAR);
         }
         let credentials = Credentials::new(token.as_deref(), (self.console.env)("TRACEPARENT").as_deref())?;
-        let timeout = Duration::from_secs(self.global.timeout.unwrap_or(TIMEOUT_SECONDS));
-        let client =
-            Client::new(&self.settings.address, self.settings.ca_file.as_deref(), credentials, timeout)?;
+        let ca_file = self.settings.ca_file.as_deref();
+        let client = Client::new(&self.settings.address, ca_file, credentials, self.patience())?;
         Ok(self.client.insert(client).clone())
+    }
+
+    /// The files below a path of the server, with the caller's token.
+    pub fn files(&mut self, path: &str) -> Result<Files> {
+        let token = self.token()?;
+        if token.is_some() && in_the_clear(&self.settings.address) {
+            self.console.note(IN_THE_CLEAR);
+        }
+        let base = format!("{}{path}", self.settings.address.trim_end_matches('/'));
+        Files::new(
+            &base,
+            &self.settings.address,
+            self.settings.ca_file.as_deref(),
+            token.as_deref(),
+            self.patience(),
+        )
+    }
+
+    /// The files below an address that is a secret itself; a path alone is one of the server's.
+    pub fn files_at(&self, url: &str) -> Result<Files> {
+        let server = self.settings.address.trim_end_matches('/');
+        let base = if url.starts_with('/') { format!("{server}{url}") } else { url.to_owned() };
+        if !base.starts_with("http://") && !base.starts_with("https://") {
+            return Err(Error::Usage(
+                "--url takes what `provost audit link create` printed, with or without `https://HOST:PORT` before it"
+                    .to_owned(),
+            ));
+        }
+        Files::new(&base, "the link", self.settings.ca_file.as_deref(), None, self.patience())
+    }
+
+    /// Longest time for one call.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.global.timeout.unwrap_or(TIMEOUT_SECONDS))
     }
 
     fn token(&mut self) -> Result<Option<String>> {

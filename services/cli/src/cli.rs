@@ -17,6 +17,8 @@ Examples:
   provost entitlement create --role banker --target codex-official/factset --effect default
   provost check maria codex-official/factset
   provost usage query --group-by role --meter tokens.input
+  provost audit mirror --out ./log
+  provost audit verify ./log
 
 Names: `tenants/acme/roles/banker` in full, `acme/banker` in short, `banker` with --tenant or a context's tenant.
 
@@ -37,7 +39,8 @@ Exit codes:
    6  not in a state that allows it
    7  an argument is not valid
    8  unreachable, not serving, overloaded, over a limit or out of time
-  10  `check` was answered with no";
+  10  `check` was answered with no
+  11  a log, a checkpoint or a receipt does not verify";
 
 /// Rolls an AI assistant out to client organisations: who may use what, what they used, and proof of both.
 #[derive(Debug, Parser)]
@@ -174,7 +177,10 @@ pub enum Command {
 impl Command {
     /// Whether it talks to no server.
     pub fn is_local(&self) -> bool {
-        matches!(self, Self::Context(_) | Self::Version | Self::Completions { .. })
+        match self {
+            Self::Audit(command) => command.is_local(),
+            _ => matches!(self, Self::Context(_) | Self::Version | Self::Completions { .. }),
+        }
     }
 }
 

@@ -49,7 +49,7 @@ impl Credentials {
                     Error::Local("the token holds characters that no token has; copy it again".to_owned())
                 })?;
                 value.set_sensitive(true);
-                Ok(value)
+                Ok::<_, Error>(value)
             })
             .transpose()?;
         Ok(Self { authorization, traceparent: traceparent.and_then(|t| t.parse().ok()) })
@@ -165,6 +165,11 @@ impl Client {
         }
     }
 
+    /// The error that a stream of this connection ended with.
+    pub fn failed(&self, status: Status) -> Error {
+        Error::from_call(status, &self.address, self.timeout)
+    }
+
     /// How long one attempt may take.
     pub fn timeout(&self) -> Duration {
         self.timeout
@@ -181,6 +186,12 @@ fn pause(status: &Status, done: u32) -> Option<Duration> {
     };
     let pause = retry_delay(&details).unwrap_or(FIRST_PAUSE * 2_u32.saturating_pow(done));
     (passes && pause <= MAX_PAUSE).then_some(pause)
+}
+
+/// Whether a stream that ended so was cut off, rather than refused: it can be taken up where it ended.
+pub fn is_cut(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
+        || matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Aborted)
 }
 
 /// Whether what is sent to `address` can be read on the way: plain http, and not to this machine.

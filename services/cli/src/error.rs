@@ -37,6 +37,8 @@ impl Exit {
     pub const UNAVAILABLE: Self = Self(8);
     /// `check` was answered with no.
     pub const DECISION_NO: Self = Self(10);
+    /// A log, a checkpoint or a receipt is not what it should be.
+    pub const UNVERIFIED: Self = Self(11);
 
     /// The class of a gRPC code.
     pub fn of(code: Code) -> Self {
@@ -62,6 +64,8 @@ pub enum Error {
     Usage(String),
     /// A file, the terminal or the context file; nothing was changed on the server.
     Local(String),
+    /// A log, a checkpoint or a receipt is not what it should be: the sentence says where.
+    Unverified(String),
     /// Standard output cannot be written.
     Output(io::Error),
     /// The server said no.
@@ -78,6 +82,15 @@ pub enum Error {
         /// How long was waited.
         after: Duration,
     },
+}
+
+impl From<tlog::Error> for Error {
+    fn from(error: tlog::Error) -> Self {
+        match error {
+            tlog::Error::Unreadable { .. } => Self::Local(error.to_string()),
+            _ => Self::Unverified(error.to_string()),
+        }
+    }
 }
 
 impl Error {
@@ -97,6 +110,7 @@ impl Error {
         match self {
             Self::Usage(_) => Exit::USAGE,
             Self::Output(e) if e.kind() == io::ErrorKind::BrokenPipe => Exit::OK,
+            Self::Unverified(_) => Exit::UNVERIFIED,
             Self::Local(_) | Self::Output(_) => Exit::OTHER,
             Self::Api(status) => Exit::of(status.code()),
             Self::Transport { .. } | Self::TimedOut { .. } => Exit::UNAVAILABLE,
@@ -113,6 +127,7 @@ impl Error {
     fn lines(&self) -> Vec<String> {
         match self {
             Self::Usage(message) | Self::Local(message) => vec![format!("error: {message}")],
+            Self::Unverified(message) => vec![format!("NOT VERIFIED: {message}")],
             Self::Output(e) if e.kind() == io::ErrorKind::BrokenPipe => Vec::new(),
             Self::Output(e) => vec![format!("error: the answer cannot be written: {e}")],
             Self::Api(status) => api_lines(status),
@@ -228,6 +243,7 @@ mod tests {
         }
         assert_eq!(Error::Usage(String::new()).exit(), Exit::USAGE);
         assert_eq!(Error::Local(String::new()).exit(), Exit::OTHER);
+        assert_eq!(Error::Unverified(String::new()).exit(), Exit::UNVERIFIED);
         assert_eq!(Error::TimedOut { after: Duration::ZERO }.exit(), Exit::UNAVAILABLE);
     }
 

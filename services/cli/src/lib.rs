@@ -1,4 +1,4 @@
-//! The command line of Provost: gRPC only, the same calls that everybody can make.
+//! The command line of Provost: the same calls that everybody can make, over gRPC; a log's files over plain HTTP.
 //!
 //! A command is read by [`args`] and a file in [`commands`], which builds the request; [`app`] sends it through [`client`]
 //! and shows the answer through [`output`]. [`names`] understands short names and [`error`] says what went wrong and what
@@ -13,6 +13,7 @@ pub mod commands;
 pub mod console;
 pub mod context;
 pub mod error;
+pub mod http;
 pub mod names;
 pub mod output;
 #[cfg(test)]

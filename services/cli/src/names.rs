@@ -18,6 +18,9 @@ const COLLECTIONS: &[&str] = &[
     "marketplaces",
     "plugins",
     "auditEvents",
+    "savedSearches",
+    "mirrorLinks",
+    "legalHolds",
 ];
 
 /// A resource name in its parts.

@@ -12,7 +12,7 @@ use prost_reflect::{
 use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Result};
-pub use table::{clean, rows};
+pub use table::{clean, facts, line, rows};
 pub use types::Named;
 
 /// How answers are written.
@@ -105,6 +105,11 @@ impl Serialize for Shown<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         self.0.serialize_with_options(serializer, &SerializeOptions::new().skip_default_fields(false))
     }
+}
+
+/// A message as JSON on one line.
+pub fn compact(message: &DynamicMessage) -> Result<String> {
+    serde_json::to_string(&Shown(message)).map(|text| text + "\n").map_err(|e| failed(&e))
 }
 
 /// The string in field `name` of a message, or nothing.

@@ -1,9 +1,12 @@
 //! Whole command lines, run in this process against a server that answers as it is told.
 
+mod audit;
 mod calls;
 pub mod fake;
 mod import;
 mod local;
+mod log;
+mod mirror;
 mod tree;
 
 use std::path::Path;

@@ -4,3 +4,4 @@ pub mod model;
 pub mod ops;
 pub mod rpc;
 pub mod store;
+pub mod verdict;

@@ -23,7 +23,7 @@ use crate::{
     execute, hash,
     ids::{PrincipalId, Slug, TokenId},
     on,
-    scope::{PartnerRef, Scope, ScopeKind, TenantRef},
+    scope::{Scope, ScopeKind},
 };
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -92,18 +92,23 @@ impl fmt::Debug for Secret {
 impl Secret {
     /// Makes one from the system's randomness: 30 base62 characters are 178 bits.
     pub fn generate(kind: TokenKind) -> Result<Self> {
-        let mut random = String::with_capacity(RANDOM_CHARS);
-        while random.len() < RANDOM_CHARS {
-            let mut bytes = [0_u8; 64];
-            getrandom::fill(&mut bytes).map_err(Error::internal)?;
-            // 248 is the largest multiple of 62 in a byte: taking more would favour the first letters
-            let fair = bytes.iter().filter(|b| **b < 248).map(|b| char::from(digit(u32::from(*b))));
-            random.extend(fair.take(RANDOM_CHARS - random.len()));
-        }
-        let body = format!("pv_{}_{random}", kind.prefix());
+        let body = format!("pv_{}_{}", kind.prefix(), random_base62(RANDOM_CHARS)?);
         let text = format!("{body}_{}", checksum(&body));
         Ok(Self { digest: hash::sha256(text.as_bytes()), text })
     }
+}
+
+/// So many base62 characters from the system's randomness, 5.95 bits each.
+pub fn random_base62(chars: usize) -> Result<String> {
+    let mut random = String::with_capacity(chars);
+    while random.len() < chars {
+        let mut bytes = [0_u8; 64];
+        getrandom::fill(&mut bytes).map_err(Error::internal)?;
+        // 248 is the largest multiple of 62 in a byte: taking more would favour the first letters
+        let fair = bytes.iter().filter(|b| **b < 248).map(|b| char::from(digit(u32::from(*b))));
+        random.extend(fair.take(chars - random.len()));
+    }
+    Ok(random)
 }
 
 fn digit(n: u32) -> u8 {
@@ -184,14 +189,16 @@ impl TokenScope {
 /// Who acted, as the audit record names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
-    /// `user`, `service`, `agent`, `token` (a token without a principal) or `system`.
+    /// `user`, `service`, `agent`, `token` (a token without a principal), `link` (a mirror link) or `system`.
     pub kind: &'static str,
-    /// Identity of the principal or token.
+    /// Identity of the principal, token or link.
     pub id: Uuid,
     /// Resource name.
     pub name: String,
     /// Identity of the scope that it comes from.
     pub home: Uuid,
+    /// Resource name of the person for whom an agent acts.
+    pub owner: Option<String>,
 }
 
 /// A principal, as far as authentication knows it.
@@ -203,12 +210,25 @@ pub struct CallerPrincipal {
     pub slug: Slug,
     /// `user`, `service` or `agent`.
     pub kind: String,
+    /// For an agent: last segment of the name of the person for whom it acts.
+    pub owner: Option<Slug>,
+}
+
+/// What a caller shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bearer {
+    /// A token, by the digest of its secret.
+    Token([u8; 32]),
+    /// The secret path of a mirror link.
+    Link,
+    /// Nothing: it is the process itself.
+    System,
 }
 
 /// Who calls.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The token used; nil for the system itself.
+    /// The token used, or the mirror link; nil for the system itself.
     pub token: TokenId,
     /// Its kind.
     pub kind: TokenKind,
@@ -222,7 +242,7 @@ pub struct Caller {
     pub principal: Option<CallerPrincipal>,
     /// The principal's duties, all in `home`.
     pub duties: DutySet,
-    system: bool,
+    bearer: Bearer,
 }
 
 impl Caller {
@@ -236,26 +256,54 @@ impl Caller {
             home: Scope::Platform,
             principal: None,
             duties: DutySet::default().with(Duty::PlatformAdmin),
-            system: true,
+            bearer: Bearer::System,
+        }
+    }
+
+    /// Whoever knows the path of a mirror link of `home`: holds no duty, and may read what the policy says of one's own link.
+    pub(crate) fn link(id: Uuid, home: Scope, expire_time: Time) -> Self {
+        Self {
+            token: TokenId(id),
+            kind: TokenKind::Service,
+            scopes: vec![TokenScope::Read],
+            expire_time,
+            home,
+            principal: None,
+            duties: DutySet::default(),
+            bearer: Bearer::Link,
         }
     }
 
     /// As the audit record names it.
     pub fn actor(&self) -> Actor {
         let home = self.home.id();
-        match &self.principal {
-            Some(p) => {
+        match (&self.principal, self.bearer) {
+            (Some(p), _) => {
                 let kind = match p.kind.as_str() {
                     "service" => "service",
                     "agent" => "agent",
                     _ => "user",
                 };
-                Actor { kind, id: p.id.0, name: self.home.child("principals", &p.slug), home }
+                let name = |slug| self.home.child("principals", slug);
+                Actor { kind, id: p.id.0, name: name(&p.slug), home, owner: p.owner.as_ref().map(name) }
             }
-            None if self.system => Actor { kind: "system", id: Uuid::nil(), name: "system".to_owned(), home },
-            None => {
-                Actor { kind: "token", id: self.token.0, name: self.home.child("tokens", self.token), home }
+            (None, Bearer::System) => {
+                Actor { kind: "system", id: Uuid::nil(), name: "system".to_owned(), home, owner: None }
             }
+            (None, Bearer::Link) => Actor {
+                kind: "link",
+                id: self.token.0,
+                name: self.home.child("mirrorLinks", self.token),
+                home,
+                owner: None,
+            },
+            (None, Bearer::Token(_)) => Actor {
+                kind: "token",
+                id: self.token.0,
+                name: self.home.child("tokens", self.token),
+                home,
+                owner: None,
+            },
         }
     }
 
@@ -341,6 +389,17 @@ impl Authenticator {
     }
 }
 
+impl Authenticator {
+    /// The caller as it is now: for calls that outlive what may change about a token, its principal and its duties.
+    pub async fn again(&self, db: &Db, caller: &Caller, now: Time) -> Result<Arc<Caller>> {
+        let caller = match &caller.bearer {
+            Bearer::Token(digest) => load(&mut db.reader().await?, digest).await?.0,
+            Bearer::Link | Bearer::System => caller.clone(),
+        };
+        unexpired(Arc::new(caller), now)
+    }
+}
+
 fn unexpired(caller: Arc<Caller>, now: Time) -> Result<Arc<Caller>> {
     if now < caller.expire_time { Ok(caller) } else { Err(Error::Unauthenticated(Credential::Expired)) }
 }
@@ -375,6 +434,7 @@ struct TokenRow {
     principal_id: Option<PrincipalId>,
     principal_slug: Option<Slug>,
     principal_kind: Option<String>,
+    principal_owner: Option<Slug>,
 }
 
 async fn load(db: &mut impl Executor, digest: &[u8; 32]) -> Result<(Caller, Option<Time>)> {
@@ -383,7 +443,8 @@ async fn load(db: &mut impl Executor, digest: &[u8; 32]) -> Result<(Caller, Opti
         sqlx::query_as(
         "SELECT t.id AS token_id, t.scope_kind, t.scope_id, t.kind, t.scopes, t.expire_time, t.revoke_time, \
                 t.last_used_time, t.principal_id AS wants_principal, p.id AS principal_id, p.slug AS principal_slug, \
-                p.kind AS principal_kind \
+                p.kind AS principal_kind, \
+                (SELECT o.slug FROM principal o WHERE o.scope_id = p.scope_id AND o.id = p.owner_id) AS principal_owner \
          FROM api_token_key k JOIN api_token t ON t.scope_id = k.scope_id AND t.id = k.token_id \
          LEFT JOIN principal p ON p.scope_id = t.scope_id AND p.id = t.principal_id \
               AND p.state = 'active' AND p.delete_time IS NULL \
@@ -401,9 +462,13 @@ async fn load(db: &mut impl Executor, digest: &[u8; 32]) -> Result<(Caller, Opti
     if row.wants_principal != row.principal_id {
         return Err(Error::Unauthenticated(Credential::Suspended));
     }
-    let home = home(db, ScopeKind::parse(&row.scope_kind)?, row.scope_id).await?;
+    // a scope that is gone ends its tokens
+    let home = Scope::by_id(db, ScopeKind::parse(&row.scope_kind)?, row.scope_id).await?;
+    let home = home.ok_or(Error::Unauthenticated(Credential::Suspended))?;
     let principal = match (row.principal_id, row.principal_slug, row.principal_kind) {
-        (Some(id), Some(slug), Some(kind)) => Some(CallerPrincipal { id, slug, kind }),
+        (Some(id), Some(slug), Some(kind)) => {
+            Some(CallerPrincipal { id, slug, kind, owner: row.principal_owner })
+        }
         _ => None,
     };
     let duties = match &principal {
@@ -420,38 +485,9 @@ async fn load(db: &mut impl Executor, digest: &[u8; 32]) -> Result<(Caller, Opti
         home,
         principal,
         duties,
-        system: false,
+        bearer: Bearer::Token(*digest),
     };
     Ok((caller, row.last_used_time))
-}
-
-/// The scope that a token belongs to; one that is gone ends its tokens.
-async fn home(db: &mut impl Executor, kind: ScopeKind, id: Uuid) -> Result<Scope> {
-    let gone = || Error::Unauthenticated(Credential::Suspended);
-    match kind {
-        ScopeKind::Platform => Ok(Scope::Platform),
-        ScopeKind::Partner => {
-            let found: Option<PartnerRef> = on!(db, |c| {
-                sqlx::query_as(
-                "SELECT id AS partner_id, slug AS partner_slug FROM partner WHERE id = $1 AND delete_time IS NULL"
-            )
-            .bind(id)
-            .fetch_optional(c)
-            })?;
-            found.map(Scope::Partner).ok_or_else(gone)
-        }
-        ScopeKind::Tenant => {
-            let found: Option<TenantRef> = on!(db, |c| {
-                sqlx::query_as(
-                "SELECT t.id AS tenant_id, t.slug AS tenant_slug, t.state, p.id AS partner_id, p.slug AS partner_slug \
-                 FROM tenant t JOIN partner p ON p.id = t.partner_id WHERE t.id = $1 AND t.delete_time IS NULL"
-            )
-            .bind(id)
-            .fetch_optional(c)
-            })?;
-            found.map(Scope::Tenant).ok_or_else(gone)
-        }
-    }
 }
 
 async fn duties(db: &mut impl Executor, scope: Uuid, principal: PrincipalId) -> Result<DutySet> {

@@ -56,6 +56,11 @@ impl Time {
         Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
+    /// How long after `earlier` it is; zero when it is not.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
     /// Parses RFC 3339; `field` names it in the error.
     pub fn parse(field: &str, text: &str) -> Result<Self> {
         text.parse::<Timestamp>().map(|t| Self(t.as_microsecond())).map_err(|_| {

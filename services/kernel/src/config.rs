@@ -23,6 +23,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// Usage events.
     pub usage: Usage,
+    /// The audit log.
+    pub audit: Audit,
 }
 
 /// `[server]`.
@@ -109,6 +111,28 @@ pub struct Usage {
     pub accept_future_seconds: u64,
     /// Largest telemetry request, bytes.
     pub max_body_bytes: usize,
+}
+
+/// `[audit]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// First part of every log's origin.
+    pub host: String,
+    /// File of the signing key, or empty for `audit.key` in the data directory.
+    pub key_file: PathBuf,
+    /// File of the previous signing key, which signs beside the current one, or empty.
+    pub previous_key_file: PathBuf,
+    /// Least time between two checkpoints of one log, milliseconds.
+    pub checkpoint_interval_ms: u64,
+    /// How often the tables are compared with the log, seconds; 0 for never.
+    pub reconcile_interval_seconds: u64,
+    /// Room that the data directory may take, MiB; 0 for the whole file system.
+    pub storage_quota_mib: u64,
+    /// How often new checkpoints are put into the meta log, seconds; 0 for never.
+    pub publish_interval_seconds: u64,
+    /// Outside witnesses of the meta log, each `URL VKEY`.
+    pub witnesses: Vec<String>,
 }
 
 /// A configuration that could not be used, in words.
@@ -226,6 +250,19 @@ impl Config {
         if self.server.tls_cert_file.as_os_str().is_empty() != self.server.tls_key_file.as_os_str().is_empty()
         {
             return wrong("server.tls_cert_file", "and `server.tls_key_file` must be set both or neither");
+        }
+        if self.audit.storage_quota_mib > 1 << 40 {
+            return wrong("audit.storage_quota_mib", "is more than any file system has");
+        }
+        if self.audit.checkpoint_interval_ms > 1_000 {
+            return wrong(
+                "audit.checkpoint_interval_ms",
+                "may be at most 1000, so that an act is provable within a second",
+            );
+        }
+        let host = &self.audit.host;
+        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '+' || c.is_control()) {
+            return wrong("audit.host", "must be a name without spaces and `+`, such as your DNS name");
         }
         if !(0.0..=1.0).contains(&self.telemetry.trace_ratio) {
             return wrong("telemetry.trace_ratio", "must be between 0.0 and 1.0");

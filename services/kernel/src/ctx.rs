@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, OnceLock};
 
+use futures::{Stream, StreamExt as _, stream::BoxStream};
 use proto::RpcRequest;
+use tokio::sync::Notify;
 use tonic::{Request, Response, Status, metadata::MetadataValue};
 use uuid::Uuid;
 
 use crate::{
-    audit::{Audit, Event},
+    audit::{Audit, Event, subject::SubjectKeys},
     authn::{Authenticator, Caller},
     authz::{Action, Permit, Policy, Question},
     clock::{Clock, Time},
@@ -22,6 +24,7 @@ use crate::{
     ids::{EventId, Ids},
     page::PageKey,
     scope::{Scope, partner_find, tenant_find},
+    storage::Storage,
 };
 
 /// Header of a mutation's answer that names its audit event.
@@ -31,8 +34,10 @@ pub const AUDIT_EVENT_HEADER: &str = "provost-audit-event";
 pub struct Kernel {
     /// Settings.
     pub config: Config,
-    /// Storage.
+    /// The database.
     pub db: Db,
+    /// Room for it.
+    pub storage: Arc<Storage>,
     /// Time.
     pub clock: Clock,
     /// New identities.
@@ -45,8 +50,14 @@ pub struct Kernel {
     pub page_key: PageKey,
     /// Rows that were read, while they are true.
     pub rows: RowCache,
-    /// Key under which personal fields are digested in audit records.
-    pub(crate) personal_key: Vec<u8>,
+    /// Keys of the persons in audit records.
+    pub subjects: SubjectKeys,
+    /// Key from which further ones are derived for one purpose each, the same on every node.
+    root_key: Vec<u8>,
+    /// Rings when an audit event was committed.
+    pub outbox: Notify,
+    #[cfg(feature = "stub-audit")]
+    stubbed: std::sync::atomic::AtomicBool,
 }
 
 impl std::fmt::Debug for Kernel {
@@ -56,12 +67,16 @@ impl std::fmt::Debug for Kernel {
 }
 
 /// What the outer layer knows of a call before it is decoded; travels in the request's extensions.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CallInfo {
     /// Identity of the call: incident id of our own faults.
     pub id: Uuid,
     /// W3C trace id, or empty.
     pub trace_id: String,
+    /// The caller's address, or empty.
+    pub ip: String,
+    /// What the caller's program calls itself, at most 256 characters, or empty.
+    pub user_agent: String,
 }
 
 impl Kernel {
@@ -69,22 +84,52 @@ impl Kernel {
     pub async fn new(config: Config, db: Db, clock: Clock) -> Result<Arc<Self>> {
         let policy = Policy::built_in().await?;
         let root = crate::secret::deployment_key(&db, clock.now()).await?;
+        let shared = (db.engine() == Engine::Postgres).then(|| config.token_cache());
         Ok(Arc::new(Self {
             page_key: PageKey::new(crate::hash::mac(&root, b"page token").to_vec()),
-            personal_key: crate::hash::mac(&root, b"personal field").to_vec(),
+            subjects: SubjectKeys::new(crate::hash::mac(&root, b"subject key"), shared),
+            outbox: Notify::new(),
+            #[cfg(feature = "stub-audit")]
+            stubbed: std::sync::atomic::AtomicBool::new(false),
             authn: Authenticator::new(&config),
             ids: Ids::default(),
-            rows: RowCache::new((db.engine() == Engine::Postgres).then(|| config.token_cache())),
+            rows: RowCache::new(shared),
+            root_key: root,
             policy,
+            storage: Arc::new(Storage::new(&config.server.data_dir, config.audit.storage_quota_mib << 20)),
             config,
             db,
             clock,
         }))
     }
 
+    /// A key for one purpose, the same on every node of the deployment.
+    pub fn key_for(&self, purpose: &str) -> [u8; 32] {
+        crate::hash::mac(&self.root_key, purpose.as_bytes())
+    }
+
+    /// Leaves the outbox row out of every commit from now on, or not: only to measure what it costs.
+    #[cfg(feature = "stub-audit")]
+    pub fn stub_audit(&self, stubbed: bool) {
+        self.stubbed.store(stubbed, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Whether the outbox row is written: always, but in the bench.
+    #[cfg_attr(
+        not(feature = "stub-audit"),
+        expect(clippy::unused_self, reason = "the bench can change the answer")
+    )]
+    pub(crate) fn records(&self) -> bool {
+        #[cfg(feature = "stub-audit")]
+        if self.stubbed.load(std::sync::atomic::Ordering::Relaxed) {
+            return false;
+        }
+        true
+    }
+
     /// A context for work of the process itself.
     pub fn system(self: &Arc<Self>) -> Ctx {
-        let info = CallInfo { id: self.ids.new_id(self.clock.now()), trace_id: String::new() };
+        let info = CallInfo { id: self.ids.new_id(self.clock.now()), ..CallInfo::default() };
         Ctx::new(Arc::clone(self), Arc::new(Caller::system()), info)
     }
 
@@ -92,6 +137,11 @@ impl Kernel {
     pub async fn enter(self: &Arc<Self>, authorization: Option<&str>, info: CallInfo) -> Result<Ctx> {
         let caller = self.authn.caller(&self.db, authorization, self.clock.now()).await?;
         Ok(Ctx::new(Arc::clone(self), caller, info))
+    }
+
+    /// The context of a call by whoever knows the path of the mirror link `id` of `home`.
+    pub fn enter_by_link(self: &Arc<Self>, id: Uuid, home: Scope, expire_time: Time, info: CallInfo) -> Ctx {
+        Ctx::new(Arc::clone(self), Arc::new(Caller::link(id, home, expire_time)), info)
     }
 
     /// Serves one unary RPC: authenticates, runs the use case (again when it lost to a concurrent one), encodes the
@@ -127,13 +177,40 @@ impl Kernel {
         }
     }
 
+    /// Serves one RPC that answers with a stream: authenticates and runs the use case; an error that comes later ends the
+    /// stream.
+    pub async fn serve_stream<Q, A, S, F>(
+        self: &Arc<Self>,
+        request: Request<Q>,
+        run: impl FnOnce(Arc<Ctx>, Q) -> F,
+    ) -> Result<Response<BoxStream<'static, Result<A, Status>>>, Status>
+    where
+        S: Stream<Item = Result<A>> + Send + 'static,
+        F: Future<Output = Result<S>> + Send,
+    {
+        let info = self.call_info(&request);
+        let incident = info.id.to_string();
+        let begun = async {
+            let header = request.metadata().get("authorization").and_then(|v| v.to_str().ok());
+            let ctx = Arc::new(self.enter(header, info).await?);
+            run(ctx, request.into_inner()).await
+        };
+        match begun.await {
+            Ok(answers) => {
+                let answers = answers.map(move |item| item.map_err(|error| error.into_status(&incident)));
+                Ok(Response::new(answers.boxed()))
+            }
+            Err(error) => Err(Error::into_status(error, &incident)),
+        }
+    }
+
     /// What the outer layer noted, or a fresh note where there is none.
     pub fn call_info<Q>(&self, request: &Request<Q>) -> CallInfo {
         request
             .extensions()
             .get()
             .cloned()
-            .unwrap_or_else(|| CallInfo { id: self.ids.new_id(self.clock.now()), trace_id: String::new() })
+            .unwrap_or_else(|| CallInfo { id: self.ids.new_id(self.clock.now()), ..CallInfo::default() })
     }
 }
 
@@ -163,6 +240,13 @@ impl Ctx {
             validate_only: false,
             event: OnceLock::new(),
         }
+    }
+
+    /// The same call as if it came now, with what is now true of its caller: for streams, which outlive tokens and duties.
+    pub async fn renewed(&self) -> Result<Self> {
+        let kernel = &self.kernel;
+        let caller = kernel.authn.again(&kernel.db, &self.caller, kernel.clock.now()).await?;
+        Ok(Self::new(Arc::clone(kernel), caller, self.info.clone()))
     }
 
     /// Takes over the request's idempotency key and dry-run wish.
@@ -240,7 +324,7 @@ impl Ctx {
         // what the caller may not know of is recorded on the platform's log, not in the log of a stranger
         let log = if sees { scope.clone() } else { Scope::Platform };
         let denied = Audit::new(action, log, permit.actor).denied(scope.to_string());
-        record_alone(self, denied).await?;
+        self.record(denied).await?;
         Err(match (sees, covered) {
             (false, _) => match scope {
                 Scope::Tenant(_) => Error::not_found("tenant", scope),
@@ -254,6 +338,7 @@ impl Ctx {
     /// Begins a write transaction. A frozen tenant takes no changes but those that end its freeze or take rights away.
     pub async fn begin(&self, permit: &Permit) -> Result<Tx<'_>> {
         permit.thawed()?;
+        self.kernel.storage.admits(&permit.action)?;
         Tx::begin(self, permit).await
     }
 
@@ -311,6 +396,13 @@ impl Ctx {
     pub(crate) fn committed(&self, event: &Event) {
         // a retried use case commits once
         let _ = self.event.set(event.id);
+        self.kernel.subjects.committed(&event.fresh);
+        self.kernel.outbox.notify_one();
+    }
+
+    /// Records an act that changes nothing, such as an audited read, before its answer leaves.
+    pub async fn record(&self, audit: Audit) -> Result<()> {
+        retry::on_conflict(|| record_alone(self, audit.clone())).await
     }
 
     /// The process.
@@ -356,6 +448,11 @@ impl Ctx {
     /// Whether only permission and input are to be checked.
     pub fn validate_only(&self) -> bool {
         self.validate_only
+    }
+
+    /// What the outer layer noted of the call.
+    pub fn call(&self) -> &CallInfo {
+        &self.info
     }
 
     /// W3C trace id, or empty.

@@ -3,7 +3,7 @@
 use std::{fs::File, path::Path, time::Duration};
 
 use sqlx::{
-    PgConnection, Sqlite, SqliteConnection,
+    AssertSqlSafe, PgConnection, Sqlite, SqliteConnection, Transaction,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
@@ -115,6 +115,16 @@ macro_rules! insert_one {
     };
 }
 
+/// `($1, $2), ($3, $4)` for two rows of two columns: the VALUES of a large INSERT.
+pub fn placeholders(rows: usize, columns: usize) -> String {
+    let row = |r: usize| {
+        let numbers: Vec<_> = (1..=columns).map(|c| format!("${}", r * columns + c)).collect();
+        format!("({})", numbers.join(", "))
+    };
+    let rows: Vec<_> = (0..rows).map(row).collect();
+    rows.join(", ")
+}
+
 /// Which engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
@@ -136,6 +146,8 @@ enum Inner {
     Postgres(Shelf),
 }
 
+/// Begins a snapshot on PostgreSQL.
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// The file of the embedded database inside the data directory.
 pub const SQLITE_FILE: &str = "provost.db";
 /// Held locked while a process uses the embedded database.
@@ -173,7 +185,8 @@ impl Db {
             .busy_timeout(wait)
             .foreign_keys(true)
             .statement_cache_capacity(256);
-        let writer = Writer::open(&options).await?;
+        // what is deleted is overwritten: nothing of an erased person stays in free pages
+        let writer = Writer::open(&options.clone().pragma("secure_delete", "ON")).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(readers)
             .min_connections(1)
@@ -196,6 +209,18 @@ impl Db {
         match &self.inner {
             Inner::Sqlite { readers, .. } => Ok(Reader(ReaderInner::Sqlite(readers.acquire().await?))),
             Inner::Postgres(shelf) => Ok(Reader(ReaderInner::Postgres(shelf.acquire().await?))),
+        }
+    }
+
+    /// A connection for reading whose statements all see the database as the first of them does. It holds back the
+    /// engine's cleaning up while it lives, so keep it short.
+    pub async fn snapshot(&self) -> Result<Reader> {
+        match &self.inner {
+            Inner::Sqlite { readers, .. } => Ok(Reader(ReaderInner::SqliteSnapshot(readers.begin().await?))),
+            Inner::Postgres(shelf) => {
+                let tx = tx::PgTx::new(shelf.acquire().await?).begun_by(SNAPSHOT);
+                Ok(Reader(ReaderInner::PostgresSnapshot(tx)))
+            }
         }
     }
 
@@ -226,10 +251,39 @@ impl Db {
         match &self.inner {
             Inner::Sqlite { readers, writer, .. } => {
                 readers.close().await;
-                writer.checkpoint().await;
+                if let Err(error) = writer.checkpoint().await {
+                    tracing::warn!(%error, "checkpoint failed; the write-ahead log is read at the next start");
+                }
             }
             Inner::Postgres(shelf) => shelf.close().await,
         }
+    }
+
+    /// Removes from the files what committed changes to `tables` have overwritten or deleted.
+    ///
+    /// SQLite overwrites it in place, so only the write-ahead log still has it and is emptied. PostgreSQL is asked to
+    /// vacuum: dead rows go, but their bytes may stay in a page until it is used again, and archived write-ahead logs and
+    /// backups keep them for as long as those are kept. Fails when readers are in the way.
+    pub async fn scrub(&self, tables: &[&'static str]) -> Result<()> {
+        match &self.inner {
+            Inner::Sqlite { writer, .. } => writer.checkpoint().await,
+            Inner::Postgres(shelf) => {
+                let mut shelved = shelf.acquire().await?;
+                for table in tables {
+                    let vacuum = sqlx::raw_sql(AssertSqlSafe(format!("VACUUM {table}")));
+                    let done = vacuum.execute(shelved.conn()?).await.map_err(Error::from);
+                    shelved.ended(done.as_ref().err());
+                    done?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Begins a transaction for what is derived from the audit log and is no state of its own: sequence, search index,
+    /// pruning. It carries no audit record; nothing else may use it.
+    pub async fn begin_derived(&self) -> Result<tx::EngineTx> {
+        self.begin().await
     }
 
     pub(crate) async fn begin(&self) -> Result<tx::EngineTx> {
@@ -240,12 +294,14 @@ impl Db {
     }
 }
 
-/// A connection for reading outside a transaction.
+/// A connection for reading: outside a transaction, or on a snapshot.
 pub struct Reader(ReaderInner);
 
 enum ReaderInner {
     Sqlite(PoolConnection<Sqlite>),
     Postgres(Shelved),
+    SqliteSnapshot(Transaction<'static, Sqlite>),
+    PostgresSnapshot(tx::PgTx),
 }
 
 impl Executor for Reader {
@@ -253,12 +309,16 @@ impl Executor for Reader {
         match &mut self.0 {
             ReaderInner::Sqlite(c) => Ok(Conn::Sqlite(c)),
             ReaderInner::Postgres(c) => c.conn().map(Conn::Postgres),
+            ReaderInner::SqliteSnapshot(tx) => Ok(Conn::Sqlite(tx)),
+            ReaderInner::PostgresSnapshot(tx) => tx.conn().await.map(Conn::Postgres),
         }
     }
 
     fn ended(&mut self, error: Option<&Error>) {
-        if let ReaderInner::Postgres(c) = &mut self.0 {
-            c.ended(error);
+        match &mut self.0 {
+            ReaderInner::Postgres(c) => c.ended(error),
+            ReaderInner::PostgresSnapshot(tx) => tx.ended(error),
+            ReaderInner::Sqlite(_) | ReaderInner::SqliteSnapshot(_) => {}
         }
     }
 }
@@ -283,4 +343,12 @@ fn lock_directory(dir: &Path) -> Result<File> {
         ),
     })?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn placeholders_count_on_through_the_rows() {
+        assert_eq!(super::placeholders(2, 3), "($1, $2, $3), ($4, $5, $6)");
+    }
 }

@@ -4,6 +4,7 @@ use std::{fmt, time::Duration};
 
 use proto::errors::v1::Reason;
 
+pub mod http;
 mod status;
 
 /// Result with [`Error`].
@@ -26,6 +27,8 @@ pub enum Error {
     PageToken,
     /// INVALID_ARGUMENT: a marketplace refused whole.
     Marketplace(String),
+    /// OUT_OF_RANGE: a place that the audit log does not have, or has no more.
+    OutOfRange(Violation),
     /// UNAUTHENTICATED, with why.
     Unauthenticated(Credential),
     /// PERMISSION_DENIED: no duty allows the action.
@@ -81,6 +84,11 @@ pub enum Error {
         /// What is wrong and what to do next.
         message: String,
     },
+    /// RESOURCE_EXHAUSTED: there is no room for the record of a change.
+    StorageFull {
+        /// Percent used.
+        percent: u8,
+    },
     /// RESOURCE_EXHAUSTED: load is shed.
     Overloaded {
         /// When to come back.
@@ -133,6 +141,11 @@ impl Error {
     /// One malformed field.
     pub fn invalid(field: &str, message: impl Into<String>) -> Self {
         Self::Invalid(vec![Violation { field: field.to_owned(), message: message.into() }])
+    }
+
+    /// A place that the audit log does not have, or has no more.
+    pub fn out_of_range(field: &str, message: impl Into<String>) -> Self {
+        Self::OutOfRange(Violation { field: field.to_owned(), message: message.into() })
     }
 
     /// No such resource, or none that the caller may see.
@@ -224,6 +237,8 @@ impl From<sqlx::Error> for Error {
                 match code.as_str() {
                     // serialization failure, deadlock; SQLITE_BUSY and its snapshot variant
                     "40001" | "40P01" | "5" | "517" => Self::Conflict,
+                    // PostgreSQL disk_full, SQLITE_FULL
+                    "53100" | "13" => Self::StorageFull { percent: 100 },
                     // PostgreSQL classes 08 (connection), 53 (resources), 57P0x (shutting down), 25006 (read-only standby)
                     c if c.starts_with("08")
                         || c.starts_with("53")

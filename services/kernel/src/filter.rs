@@ -1,11 +1,12 @@
 //! AIP-160 filters: text -> tree ([`parse`]) -> parameterised SQL ([`sql`]).
 //!
-//! `OR` binds tighter than `AND`; two restrictions side by side mean `AND`; `NOT` and `-` negate one term.
+//! `OR` binds tighter than `AND`; two restrictions side by side mean `AND`; `NOT` and `-` negate one term. Functions are
+//! parsed; what they mean is for who compiles the tree, and SQL lists know none.
 
 pub mod parse;
 pub mod sql;
 
-pub use parse::{Comparator, Expr};
+pub use parse::{Arg, Comparator, Expr, parse};
 pub use sql::{Field, Kind, Sql, Value};
 
 /// Longest filter, bytes.

@@ -34,6 +34,7 @@ pub mod page;
 pub mod scope;
 mod secret;
 pub mod stamp;
+pub mod storage;
 pub mod telemetry;
 
 pub use ctx::{Ctx, Kernel};

@@ -139,6 +139,36 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// The living scope with this identity.
+    pub async fn by_id(db: &mut impl Executor, kind: ScopeKind, id: Uuid) -> Result<Option<Self>> {
+        match kind {
+            ScopeKind::Platform => Ok(Some(Self::Platform)),
+            ScopeKind::Partner => {
+                let found: Option<PartnerRef> = on!(db, |c| {
+                    sqlx::query_as(
+                    "SELECT id AS partner_id, slug AS partner_slug FROM partner WHERE id = $1 AND delete_time IS NULL"
+                )
+                .bind(id)
+                .fetch_optional(c)
+                })?;
+                Ok(found.map(Self::Partner))
+            }
+            ScopeKind::Tenant => {
+                let found: Option<TenantRef> = on!(db, |c| {
+                    sqlx::query_as(
+                    "SELECT t.id AS tenant_id, t.slug AS tenant_slug, t.state, p.id AS partner_id, p.slug AS partner_slug \
+                     FROM tenant t JOIN partner p ON p.id = t.partner_id WHERE t.id = $1 AND t.delete_time IS NULL"
+                )
+                .bind(id)
+                .fetch_optional(c)
+                })?;
+                Ok(found.map(Self::Tenant))
+            }
+        }
+    }
+}
+
 impl fmt::Display for Scope {
     /// The scope's resource name; `platform` for the platform.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

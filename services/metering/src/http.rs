@@ -1,6 +1,6 @@
 //! OTLP over HTTP: `POST /v1/logs`, in JSON, plain or gzipped.
 
-use std::{io::Read as _, sync::Arc, time::Duration};
+use std::{io::Read as _, sync::Arc};
 
 use axum::{
     Extension, Json, Router,
@@ -12,20 +12,17 @@ use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE},
 };
 use kernel::{
     Error, Kernel, Result,
     ctx::{CallInfo, Ctx},
     db::retry,
+    error::http::Refusal,
 };
-use serde_json::{Value, json};
-use tonic::Code;
+use serde_json::json;
 
 use crate::{model::IngestReport, ops, otlp};
-
-/// When a client should come back after the database was away.
-const COME_BACK: Duration = Duration::from_secs(1);
 
 /// The plain-HTTP routes of usage.
 pub fn http_routes(kernel: Arc<Kernel>) -> Router {
@@ -42,12 +39,12 @@ pub async fn logs(
     info: Option<Extension<CallInfo>>,
     request: Request,
 ) -> Response {
-    let fresh = || CallInfo { id: kernel.ids.new_id(kernel.clock.now()), trace_id: String::new() };
+    let fresh = || CallInfo { id: kernel.ids.new_id(kernel.clock.now()), ..CallInfo::default() };
     let info = info.map_or_else(fresh, |Extension(info)| info);
     let incident = info.id.to_string();
     match ingest(&kernel, info, request).await {
         Ok(report) => accepted(&report),
-        Err(refusal) => refusal.answer(&incident),
+        Err(refusal) => refusal.answer(&incident).into_response(),
     }
 }
 
@@ -110,7 +107,7 @@ fn too_large(limit: usize) -> Refusal {
 }
 
 fn unsupported(field: &str, message: &str) -> Refusal {
-    Refusal { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, error: Error::invalid(field, message) }
+    Refusal::from(Error::invalid(field, message)).under(StatusCode::UNSUPPORTED_MEDIA_TYPE)
 }
 
 fn accepted(report: &IngestReport) -> Response {
@@ -121,65 +118,4 @@ fn accepted(report: &IngestReport) -> Response {
         _ => json!({"rejectedLogRecords": refused.to_string(), "errorMessage": report.message()}),
     };
     Json(json!({"partialSuccess": partial})).into_response()
-}
-
-/// An error and the HTTP status under which it leaves.
-struct Refusal {
-    status: StatusCode,
-    error: Error,
-}
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        Self { status: http_status(&error), error }
-    }
-}
-
-/// The one mapping from errors to HTTP. A client repeats 429 and 503 by itself, so only what may pass by itself gets them.
-fn http_status(error: &Error) -> StatusCode {
-    match error.code() {
-        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => StatusCode::BAD_REQUEST,
-        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Code::PermissionDenied => StatusCode::FORBIDDEN,
-        Code::NotFound => StatusCode::NOT_FOUND,
-        Code::AlreadyExists => StatusCode::CONFLICT,
-        Code::ResourceExhausted if matches!(error, Error::Limit { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
-        Code::Aborted | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
-impl Refusal {
-    /// The answer: a `google.rpc.Status` in JSON with the reason. Our own faults are logged under `incident`.
-    fn answer(self, incident: &str) -> Response {
-        let Self { status, error } = self;
-        let reason = error.reason().as_str_name();
-        let reason = reason.strip_prefix("REASON_").unwrap_or(reason);
-        let wait = match &error {
-            Error::Overloaded { retry_after } => *retry_after,
-            _ => COME_BACK,
-        };
-        let ours = status == StatusCode::INTERNAL_SERVER_ERROR;
-        let metadata: Value = if ours { json!({"incident": incident}) } else { json!({}) };
-        let grpc = error.into_status(incident);
-        let body = json!({
-            "code": i32::from(grpc.code()),
-            "message": grpc.message(),
-            "details": [{
-                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                "reason": reason, "domain": proto::ERROR_DOMAIN, "metadata": metadata,
-            }],
-        });
-        let mut response = (status, Json(body)).into_response();
-        let headers = response.headers_mut();
-        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
-        }
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use audit::Sequencer;
 use kernel::{
     Kernel,
     authz::Action,
@@ -49,6 +50,8 @@ pub struct Running {
     pub kernel: Arc<Kernel>,
     /// Where it listens; the real port where 0 was asked for.
     pub address: SocketAddr,
+    /// What makes the audit logs.
+    pub sequencer: Arc<Sequencer>,
     stop: CancellationToken,
     served: JoinHandle<Result<(), tonic::transport::Error>>,
     grace: Duration,
@@ -94,24 +97,31 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
     if let Some(tls) = tls(&kernel.config)? {
         server = server.tls_config(tls).map_err(|e| StartError::Tls(e.to_string()))?;
     }
-    let router = server.add_routes(routes(&kernel, &telemetry, &stop).await);
+    tokio::spawn(Arc::clone(&kernel.storage).watch(stop.clone()));
+    let sequencer = Sequencer::start(&kernel, &telemetry.meter()).map_err(StartError::Database)?;
+    let router = server.add_routes(routes(&kernel, &sequencer, &telemetry, &stop).await);
     let incoming = Bounded::new(listener, settings.max_connections);
     let until = stop.clone();
     let served =
         tokio::spawn(router.serve_with_incoming_shutdown(incoming, async move { until.cancelled().await }));
     let grace = Duration::from_secs(settings.shutdown_grace_seconds);
-    Ok(Running { kernel, address, stop, served, grace })
+    Ok(Running { kernel, address, sequencer, stop, served, grace })
 }
 
 /// All services and routes behind one gate.
-async fn routes(kernel: &Arc<Kernel>, telemetry: &Arc<Telemetry>, stop: &CancellationToken) -> Routes {
+async fn routes(
+    kernel: &Arc<Kernel>,
+    sequencer: &Arc<Sequencer>,
+    telemetry: &Arc<Telemetry>,
+    stop: &CancellationToken,
+) -> Routes {
     let mut builder = RoutesBuilder::default();
     access::add_services(&mut builder, kernel);
     tenancy::add_services(&mut builder, kernel);
     catalog::add_services(&mut builder, kernel);
     entitlement::add_services(&mut builder, kernel);
     metering::add_services(&mut builder, kernel);
-    audit::add_services(&mut builder, kernel);
+    audit::add_services(&mut builder, kernel, sequencer);
     let ready = health::add_services(&mut builder, kernel, stop).await;
     add_reflection(&mut builder);
     let gate_state = Arc::new(Gate::new(kernel, telemetry));
@@ -121,6 +131,7 @@ async fn routes(kernel: &Arc<Kernel>, telemetry: &Arc<Telemetry>, stop: &Cancell
         // gRPC-Web refuses plain HTTP/1 requests, so it wraps the gRPC services only
         .layer(tonic_web::GrpcWebLayer::new())
         .merge(metering::http_routes(Arc::clone(kernel)))
+        .merge(audit::http_routes(Arc::clone(kernel), Arc::clone(sequencer)))
         .merge(http::routes(Arc::clone(telemetry), ready))
         .layer(axum::middleware::from_fn_with_state(gate_state, gate))
         .into()
@@ -159,6 +170,8 @@ impl Running {
     /// Stops taking calls, lets those in flight finish within the configured grace, and closes the database.
     pub async fn stop(self) {
         self.stop.cancel();
+        // streams of new events would never end by themselves
+        self.sequencer.reading().hang_up.cancel();
         match tokio::time::timeout(self.grace, self.served).await {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => tracing::error!(%error, "the listener failed"),
@@ -167,6 +180,7 @@ impl Running {
                 tracing::warn!(grace_s = self.grace.as_secs(), "calls in flight were cut off at shutdown");
             }
         }
+        self.sequencer.stop().await;
         self.kernel.db.close().await;
     }
 

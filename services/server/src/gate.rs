@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -21,7 +21,10 @@ use kernel::{
 };
 use opentelemetry::trace::TraceContextExt as _;
 use tokio::sync::Semaphore;
-use tonic::{Code, Status};
+use tonic::{
+    Code, Status,
+    transport::server::{TcpConnectInfo, TlsConnectInfo},
+};
 use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -29,6 +32,9 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 const SHED_PAUSE: Duration = Duration::from_millis(250);
 /// Answered also under full load: what watches us must not be shed with the rest.
 const ALWAYS: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/grpc.health.v1.Health/Check"];
+
+/// Longest user agent that is recorded, characters.
+const MAX_USER_AGENT: usize = 256;
 
 /// What the gate knows.
 pub struct Gate {
@@ -57,15 +63,19 @@ impl Gate {
         }
     }
 
-    fn label<'p>(&self, path: &'p str) -> &'p str {
-        if self.paths.contains(path) { path.trim_start_matches('/') } else { "other" }
+    /// The call's path, or the pattern of its route; what is neither known nor a pattern of ours is not repeated.
+    fn label<'r>(&self, request: &'r Request) -> &'r str {
+        let path = request.uri().path();
+        let pattern = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        let known = [Some(path), pattern].into_iter().flatten().find(|p| self.paths.contains(*p));
+        known.map_or("other", |p| p.trim_start_matches('/'))
     }
 }
 
 /// Lets one call through.
 pub async fn gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     let (begun, path) = (Instant::now(), request.uri().path().to_owned());
-    let method = gate.label(&path).to_owned();
+    let method = gate.label(&request).to_owned();
     let slot = gate.slots.try_acquire();
     let grpc = is_grpc(request.headers());
     if slot.is_err() && !ALWAYS.contains(&path.as_str()) {
@@ -81,7 +91,12 @@ pub async fn gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Nex
     let _ = span.set_parent(remote);
     let own = span.context().span().span_context().trace_id();
     let trace = [own, trace_id].into_iter().find(|t| *t != opentelemetry::TraceId::INVALID);
-    let info = CallInfo { id, trace_id: trace.map_or_else(String::new, |t| t.to_string()) };
+    let info = CallInfo {
+        id,
+        trace_id: trace.map_or_else(String::new, |t| t.to_string()),
+        ip: address(&request),
+        user_agent: user_agent(request.headers()),
+    };
     let limit = deadline(request.headers()).map_or(gate.limit, |asked| asked.min(gate.limit));
     request.extensions_mut().insert(info);
     let answered = tokio::time::timeout(limit, next.run(request).instrument(span.clone())).await;
@@ -138,6 +153,20 @@ fn explained(response: Response, grpc: bool) -> Response {
 fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     kind.is_some_and(|k| k.starts_with("application/grpc"))
+}
+
+/// The caller's address: the other end of the connection.
+fn address(request: &Request) -> String {
+    let plain = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+    let tls = request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>();
+    let tls = tls.and_then(|t| t.get_ref().remote_addr());
+    plain.or(tls).map_or_else(String::new, |a| a.ip().to_canonical().to_string())
+}
+
+/// What the caller's program calls itself.
+fn user_agent(headers: &HeaderMap) -> String {
+    let text = headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    text.chars().take(MAX_USER_AGENT).collect()
 }
 
 /// The caller's `grpc-timeout`: digits and a unit (gRPC over HTTP/2, "Timeout").

@@ -8,6 +8,7 @@ pub mod health;
 pub mod http;
 pub mod listen;
 pub mod quickstart;
+pub mod reconcile;
 pub mod signal;
 
 /// The embedded defaults, which are documentation and example at once.

@@ -8,7 +8,7 @@ use kernel::{
     config::{Config, Layers},
     telemetry::Telemetry,
 };
-use server::{DEFAULT_CONFIG, app, doctor, quickstart};
+use server::{DEFAULT_CONFIG, app, doctor, quickstart, reconcile};
 
 /// Provost: roll an AI assistant out across client organisations, and keep the record.
 #[derive(Parser)]
@@ -26,6 +26,9 @@ enum Command {
     Quickstart(quickstart::Options),
     /// Bring the database to the schema of this program
     Migrate(Common),
+    /// Look after the audit logs
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -39,6 +42,21 @@ enum ConfigCommand {
     Dump(Common),
     /// Print the documented defaults, a starting point for a file of your own
     Default,
+}
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    /// Compare the tables with what the audit logs say; ends with 0 when they agree and with 3 when they differ
+    ///
+    /// What differs is printed, and recorded as `audit.divergence` in the log of its scope unless it was before. On SQLite the
+    /// server must be stopped first; a running one compares by itself (`audit.reconcile_interval_seconds`).
+    Reconcile {
+        #[command(flatten)]
+        common: Common,
+        /// Only this scope: `platform`, `partners/…` or `tenants/…`
+        #[arg(long, value_name = "SCOPE")]
+        scope: Option<String>,
+    },
 }
 
 #[derive(Args, Clone, Default)]
@@ -87,6 +105,9 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(common) => serve(common.config()?).await?,
         Command::Quickstart(options) => quickstart::run(options).await?,
         Command::Migrate(common) => migrate(&common.config()?).await?,
+        Command::Audit(AuditCommand::Reconcile { common, scope }) => {
+            return Ok(reconcile::run(common.config()?, scope.as_deref()).await?);
+        }
         Command::Config(ConfigCommand::Dump(common)) => print!("{}", common.layers()?.dump()?),
         Command::Config(ConfigCommand::Default) => print!("{DEFAULT_CONFIG}"),
         Command::Doctor(common) => return Ok(doctor::run(common.config()).await),

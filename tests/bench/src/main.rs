@@ -9,6 +9,7 @@
     reason = "a bench that cannot go on stops; figures are rounded for people"
 )]
 
+mod audit;
 mod create_role;
 mod floor;
 mod get_role;
@@ -35,6 +36,9 @@ struct Args {
     /// Rounds; floor and subject alternate
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Events in the log that is searched and exported
+    #[arg(long, default_value_t = 1_000_000)]
+    events: usize,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -47,6 +51,8 @@ enum Bench {
     CreateRole,
     /// Start-up to SERVING on an existing database, and idle memory
     Startup,
+    /// The audit log: latency to a checkpoint, search, export, cost of recording
+    Audit,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -75,6 +81,7 @@ async fn main() {
         Bench::GetRole => get_role::run(args.engine.into(), plan).await,
         Bench::CreateRole => create_role::run(args.engine.into(), plan).await,
         Bench::Startup => startup::run().await,
+        Bench::Audit => audit::run(args.engine.into(), args.events).await,
     };
     let bench = args.name.to_possible_value().unwrap().get_name().to_owned();
     let engine = args.engine.to_possible_value().unwrap().get_name().to_owned();

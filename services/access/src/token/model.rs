@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kernel::{
     Result,
-    audit::Resource,
+    audit::{Resource, subject::Subject},
     authn::{TokenKind, TokenScope},
     check::Checks,
     clock::Time,
@@ -81,9 +81,14 @@ pub struct Holder {
 
 impl Resource for Token {
     const KIND: &'static str = "token";
+    const PERSONAL: &'static [&'static str] = &["display_name"];
 
     fn name(&self) -> String {
         self.name.clone()
+    }
+
+    fn subject(&self) -> Option<Subject> {
+        self.principal_id.map(|id| Subject { scope: self.scope_id, principal: id.0 })
     }
 }
 

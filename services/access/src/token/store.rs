@@ -2,6 +2,7 @@
 
 use kernel::{
     Result,
+    audit::sealed::ERASED,
     authn::{TokenKind, TokenScope},
     clock::Time,
     db::{
@@ -128,6 +129,13 @@ pub async fn token_revoke(tx: &mut Tx<'_>, scope: Uuid, id: TokenId, at: Time) -
     let query =
         "UPDATE api_token SET revoke_time = $1 WHERE scope_id = $2 AND id = $3 AND revoke_time IS NULL";
     execute!(tx, sqlx::query(query).bind(at).bind(scope).bind(id))
+}
+
+/// Revokes every token of a principal and blanks what it called them; returns how many there are.
+pub async fn token_erase_all(tx: &mut Tx<'_>, scope: Uuid, principal: PrincipalId, at: Time) -> Result<u64> {
+    let query = "UPDATE api_token SET display_name = $1, revoke_time = COALESCE(revoke_time, $2) \
+         WHERE scope_id = $3 AND principal_id = $4";
+    execute!(tx, sqlx::query(query).bind(ERASED).bind(at).bind(scope).bind(principal))
 }
 
 /// How many bootstrap tokens could still be used at `now`.

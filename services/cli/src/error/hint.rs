@@ -78,6 +78,10 @@ fn text(reason: Reason, noun: Option<&str>, name: &str) -> Option<String> {
         Reason::Overloaded | Reason::DatabaseUnavailable => {
             "repeat the command a little later; `provost health --watch` shows when the server is back"
         }
+        Reason::AuditOutOfRange => {
+            "`provost audit log` shows how far the log reaches, and from which index on"
+        }
+        Reason::AuditStorageFull => "the operator makes room; reading goes on meanwhile",
         Reason::Deadline => "allow more with --timeout SECONDS, or ask for less",
         Reason::Internal => "the operator finds the cause in the server's log under the incident id",
     };

@@ -1,5 +1,7 @@
 //! Tables and cards: plain columns that `awk` can read, without colours and without a frame.
 
+use std::fmt::Write as _;
+
 use comfy_table::{CellAlignment, Table, presets};
 use jiff::Timestamp;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value};
@@ -69,6 +71,15 @@ pub fn of_items(items: &[DynamicMessage]) -> String {
     finish(table)
 }
 
+/// An item of a list on a line of its own, its columns two spaces apart: for lists that never end.
+pub fn line(item: &DynamicMessage) -> String {
+    let descriptor = item.descriptor();
+    let fields = columns(descriptor.full_name()).iter().filter_map(|name| descriptor.get_field_by_name(name));
+    let cells: Vec<_> = fields.map(|field| lines(&item.get_field(&field), &field).join(", ")).collect();
+    let cells: Vec<_> = cells.into_iter().filter(|cell| !cell.is_empty()).collect();
+    format!("{}\n", cells.join("  "))
+}
+
 /// What a list says beside its items.
 pub fn notes(message: &DynamicMessage) -> Vec<String> {
     let Some(list) = list_field(&message.descriptor()) else { return Vec::new() };
@@ -90,6 +101,18 @@ pub fn notes(message: &DynamicMessage) -> Vec<String> {
     notes
 }
 
+/// Fields whose text has lines of its own.
+const TEXTS: [&str; 2] = ["provost.audit.v1.AuditLog.checkpoint", "provost.audit.v1.Receipt.proof"];
+
+/// What a command found out by itself, one line a fact.
+pub fn facts(facts: &[(&str, String)]) -> String {
+    let mut table = plain();
+    for (name, value) in facts {
+        table.add_row([(*name).to_owned(), clean(value)]);
+    }
+    finish(table)
+}
+
 /// One row a field; fields of a message inside are written `contract.currency`.
 fn card(table: &mut Table, prefix: &str, message: &DynamicMessage) {
     for field in message.descriptor().fields() {
@@ -101,7 +124,10 @@ fn card(table: &mut Table, prefix: &str, message: &DynamicMessage) {
             }
             continue;
         }
-        let lines = lines(&value, &field);
+        let lines = match &*value {
+            Value::String(text) if TEXTS.contains(&field.full_name()) => text.lines().map(clean).collect(),
+            value => lines(value, &field),
+        };
         if !lines.is_empty() {
             table.add_row([label, lines.join("\n")]);
         }
@@ -137,7 +163,12 @@ fn scalar(value: &Value, kind: &Kind) -> String {
                 inline(message)
             }
         }
-        // Bytes, floats and maps: the contract shows none of them.
+        (Value::Bytes(bytes), _) => bytes.iter().fold(String::new(), |mut text, byte| {
+            // writing into a String cannot fail
+            let _ = write!(text, "{byte:02x}");
+            text
+        }),
+        // Floats and maps: the contract shows none of them.
         (other, _) => clean(&format!("{other:?}")),
     }
 }

@@ -16,7 +16,8 @@ macro_rules! named {
 }
 
 named! {
-    audit: ListAuditEventsResponse;
+    audit: AuditEvent, AuditLog, CreateMirrorLinkResponse, ListAccessAsOfResponse, ListAuditEventsResponse,
+        ListMirrorLinksResponse, ListSavedSearchesResponse, MirrorLink, Receipt, SavedSearch;
     catalog: ImportMarketplaceResponse, ListMarketplacesResponse, ListPluginsResponse, Marketplace, Plugin;
     decision: Decision;
     duty: DutyGrant, ListDutyGrantsResponse;
@@ -24,6 +25,7 @@ named! {
     group: Group, GroupMember, ListGroupMembersResponse, ListGroupsResponse;
     partner: ListPartnersResponse, Partner, Portfolio;
     principal: ListPrincipalsResponse, Principal;
+    retention: EraseSubjectResponse, LegalHold, ListLegalHoldsResponse, Retention;
     role: ListRoleMembersResponse, ListRolesResponse, Role, RoleMember;
     tenant: Contract, ListTenantsResponse, Tenant;
     token: CreateTokenResponse, ListTokensResponse, Token, WhoAmIResponse;
@@ -35,7 +37,14 @@ named! {
 /// is never listed.
 pub fn columns(message: &str) -> &'static [&'static str] {
     match message {
-        "provost.audit.v1.AuditEvent" => &["time", "actor", "action", "outcome", "targets", "partner"],
+        "provost.audit.v1.Access" => &["principal", "plugin", "effect", "role", "entitlement"],
+        "provost.audit.v1.AuditEvent" => {
+            &["index", "time", "actor", "action", "outcome", "targets", "partner"]
+        }
+        "provost.audit.v1.MirrorLink" => {
+            &["name", "display_name", "create_time", "expire_time", "revoke_time"]
+        }
+        "provost.audit.v1.SavedSearch" => &["name", "display_name", "filter", "creator", "create_time"],
         "provost.catalog.v1.Marketplace" => {
             &["name", "display_name", "format", "plugin_count", "update_time"]
         }
@@ -53,6 +62,8 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         "provost.principal.v1.Principal" => {
             &["name", "kind", "display_name", "email", "unit", "owner", "state", "delete_time"]
         }
+        "provost.retention.v1.ClassRetention" => &["event_class", "days"],
+        "provost.retention.v1.LegalHold" => &["name", "reason", "principal", "create_time", "release_time"],
         "provost.role.v1.Role" => &["name", "display_name", "included_roles", "update_time", "delete_time"],
         "provost.tenant.v1.Tenant" => {
             &["name", "display_name", "partner", "state", "update_time", "delete_time"]

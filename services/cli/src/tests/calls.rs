@@ -122,8 +122,8 @@ async fn all_pages_are_read() {
     let (fake, address) = Fake::start().await;
     let line = format!("audit list acme --filter x --address {address}");
     let page = provost(&line).run().await;
-    assert_eq!(page.out, "ACTION\nrole.create1\n");
-    assert_eq!(page.err, "there is more: repeat with --page-token two, or with --all\n");
+    assert_eq!(page.out, "INDEX  ACTION\n    0  role.create1\n");
+    assert_eq!(page.err, "there is more: repeat with --page-token two, or with --all\nsearched size: 3\n");
     let all = provost(&format!("{line} --all -o json")).run().await;
     let value: serde_json::Value = serde_json::from_str(&all.out).unwrap();
     let actions: Vec<_> = value.as_array().unwrap().iter().map(|e| e["action"].as_str().unwrap()).collect();

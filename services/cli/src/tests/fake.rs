@@ -2,13 +2,18 @@
 
 use std::{
     collections::VecDeque,
+    pin::Pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use futures::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 use proto::{
     audit::v1::{
-        AuditEvent, ListAuditEventsRequest, ListAuditEventsResponse,
+        self as audit, AuditEvent, ListAuditEventsRequest, ListAuditEventsResponse,
         audit_service_server::{AuditService, AuditServiceServer},
     },
     catalog::v1::{
@@ -27,6 +32,7 @@ use proto::{
         token_service_server::{TokenService, TokenServiceServer},
     },
 };
+use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status, Streaming, metadata::MetadataMap};
@@ -34,6 +40,9 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// The secret of every token that the server makes.
 pub const SECRET: &str = "pv_pat_000000000000000000000000000000_000000";
+
+/// The secret of every mirror link that the server makes.
+pub const LINK: &str = "pvl_0000000000000000000000000000000000000000000";
 
 /// One server. Clones share what happened.
 #[derive(Clone, Default)]
@@ -122,8 +131,23 @@ impl DecisionService for Fake {
     }
 }
 
+/// What is not asked for.
+macro_rules! unasked {
+    ($($name:ident($request:ident) -> $answer:ident;)*) => {$(
+        fn $name<'a: 'x, 'x>(
+            &'a self,
+            _: Request<audit::$request>,
+        ) -> Pin<Box<dyn Future<Output = Answer<audit::$answer>> + Send + 'x>> {
+            Box::pin(async { Err(Status::unimplemented("not asked for")) })
+        }
+    )*};
+}
+
 #[tonic::async_trait]
 impl AuditService for Fake {
+    type TailAuditEventsStream = BoxStream<'static, Result<audit::TailAuditEventsResponse, Status>>;
+    type ExportAuditEventsStream = BoxStream<'static, Result<audit::ExportAuditEventsResponse, Status>>;
+
     async fn list_audit_events(
         &self,
         request: Request<ListAuditEventsRequest>,
@@ -138,7 +162,77 @@ impl AuditService for Fake {
         Ok(Response::new(ListAuditEventsResponse {
             audit_events: vec![event],
             next_page_token: next.to_owned(),
+            searched_size: 3,
         }))
+    }
+
+    /// Two events and the end, as of a server that stops; from the third on one that does not go away.
+    async fn tail_audit_events(
+        &self,
+        request: Request<audit::TailAuditEventsRequest>,
+    ) -> Answer<Self::TailAuditEventsStream> {
+        let from = self.take(request)?.from_index.max(0);
+        let event =
+            |index: i64| AuditEvent { action: "role.create".to_owned(), index, ..AuditEvent::default() };
+        let batch = |first: i64| audit::TailAuditEventsResponse {
+            audit_events: vec![event(first), event(first + 1)],
+            next_index: first + 2,
+        };
+        if from == 0 {
+            return Ok(Response::new(stream::iter([Ok(batch(0))]).boxed()));
+        }
+        let refused = Status::out_of_range("that is all");
+        Ok(Response::new(stream::iter([Ok(batch(from)), Err(refused)]).boxed()))
+    }
+
+    /// Three lines; the first stream breaks after one.
+    async fn export_audit_events(
+        &self,
+        request: Request<audit::ExportAuditEventsRequest>,
+    ) -> Answer<Self::ExportAuditEventsStream> {
+        let from = self.take(request)?.from_index;
+        let chunk = |index: i64| audit::ExportAuditEventsResponse {
+            data: format!("{{\"index\":{index}}}\n").into_bytes(),
+            next_index: index + 1,
+            manifest: None,
+        };
+        if from == 0 {
+            let cut = Status::unavailable("the server stops");
+            return Ok(Response::new(stream::iter([Ok(chunk(0)), Err(cut)]).boxed()));
+        }
+        let mut chunks: Vec<_> = (from..3).map(chunk).collect();
+        let sent = chunks.iter().flat_map(|chunk| chunk.data.clone()).collect::<Vec<_>>();
+        let last = chunks.last_mut().unwrap();
+        last.manifest = Some(audit::ExportManifest {
+            count: 3 - from,
+            first_index: from,
+            last_index: 2,
+            as_of_size: 3,
+            sha256: Sha256::digest(&sent).to_vec(),
+            ..audit::ExportManifest::default()
+        });
+        Ok(Response::new(stream::iter(chunks.into_iter().map(Ok)).boxed()))
+    }
+
+    async fn create_mirror_link(
+        &self,
+        request: Request<audit::CreateMirrorLinkRequest>,
+    ) -> Answer<audit::CreateMirrorLinkResponse> {
+        let request = self.take(request)?;
+        let path = if request.validate_only { String::new() } else { format!("/audit/v1/link/{LINK}") };
+        Ok(Response::new(audit::CreateMirrorLinkResponse { mirror_link: request.mirror_link, path }))
+    }
+
+    unasked! {
+        get_audit_event(GetAuditEventRequest) -> AuditEvent;
+        get_audit_log(GetAuditLogRequest) -> AuditLog;
+        get_receipt(GetReceiptRequest) -> Receipt;
+        list_access_as_of(ListAccessAsOfRequest) -> ListAccessAsOfResponse;
+        create_saved_search(CreateSavedSearchRequest) -> SavedSearch;
+        list_saved_searches(ListSavedSearchesRequest) -> ListSavedSearchesResponse;
+        delete_saved_search(DeleteSavedSearchRequest) -> SavedSearch;
+        list_mirror_links(ListMirrorLinksRequest) -> ListMirrorLinksResponse;
+        revoke_mirror_link(RevokeMirrorLinkRequest) -> MirrorLink;
     }
 }
 

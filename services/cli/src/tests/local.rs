@@ -95,7 +95,7 @@ async fn an_unreadable_token_file_is_named() {
 #[tokio::test]
 async fn help_tells_the_exit_codes() {
     let help = ok(provost("--help").run().await);
-    assert!(help.contains("  10  `check` was answered with no\n"), "{help}");
+    assert!(help.contains("  10  `check` was answered with no\n  11  a log"), "{help}");
 }
 
 /// Every example in the help is a command line that this program understands.

@@ -4,23 +4,20 @@ use catalog::model::PluginRef;
 use kernel::{
     Ctx, Result,
     authz::{Action, Class},
-    clock::Time,
-    db::Executor,
-    ids::Slug,
+    db::Reader,
+    ids::{PrincipalId, Slug},
     name,
     scope::{Scope, ScopeKind, TenantRef},
 };
 use tenancy::{
     holding::roles_with_included,
-    principal::{
-        self,
-        model::{Principal, PrincipalKind, PrincipalState},
-    },
+    principal::{self, model::Principal},
 };
 
 use super::{
-    model::{Decision, Question, Reason, Verdict, decide},
+    model::{Decision, Reason, Rule, Verdict},
     store,
+    verdict::{self, Asked, Facts, Wanted},
 };
 
 const CHECK: Action = Action {
@@ -53,71 +50,56 @@ fn is_caller(ctx: &Ctx, scope: &Scope, who: &Slug) -> bool {
     caller.home.id() == scope.id() && caller.principal.as_ref().is_some_and(|p| p.slug == *who)
 }
 
-/// The first of: tenant closed to use, principal unknown or suspended, plugin unknown or withdrawn, what the rules say.
 async fn verdict(ctx: &Ctx, tenant: &TenantRef, who: &Slug, plugin: &str) -> Result<Verdict> {
-    if matches!(tenant.state.as_str(), "suspended" | "closed") {
-        return Ok(Verdict::no(Reason::TenantSuspended));
-    }
-    let mut db = ctx.read().await?;
-    let Some(principal) = principal::ops::find(&mut db, tenant.id.0, who).await? else {
-        return Ok(Verdict::no(Reason::UnknownPrincipal));
-    };
-    if principal.state == PrincipalState::Suspended {
-        return Ok(Verdict::no(Reason::PrincipalSuspended));
-    }
-    let Some(plugin) = catalog::ops::plugin_find(&mut db, plugin).await? else {
-        return Ok(Verdict::no(Reason::UnknownPlugin));
-    };
-    let own = by_rules(&mut db, tenant, &principal, &plugin, ctx.now()).await?;
-    if principal.kind != PrincipalKind::Agent || !own.allowed() {
-        return Ok(own);
-    }
-    Ok(own.and_owner(by_owner(&mut db, tenant, &principal, &plugin, ctx.now()).await?))
+    let mut tables = Tables { db: ctx.read().await?, tenant };
+    verdict::verdict(&mut tables, who, plugin, ctx.now()).await
 }
 
-/// What an agent's owner may.
-async fn by_owner(
-    db: &mut impl Executor,
-    tenant: &TenantRef,
-    agent: &Principal,
-    plugin: &PluginRef,
-    now: Time,
-) -> Result<Verdict> {
-    let owner = match &agent.owner_slug {
-        Some(slug) => principal::ops::find(db, tenant.id.0, slug).await?,
-        None => None,
-    };
-    match owner {
-        None => Ok(Verdict::no(Reason::UnknownPrincipal)),
-        Some(owner) if owner.state == PrincipalState::Suspended => {
-            Ok(Verdict::no(Reason::PrincipalSuspended))
-        }
-        Some(owner) => by_rules(db, tenant, &owner, plugin, now).await,
-    }
+/// The facts as they are now.
+struct Tables<'t> {
+    db: Reader,
+    tenant: &'t TenantRef,
 }
 
-/// What the rules say of one principal and one plugin.
-async fn by_rules(
-    db: &mut impl Executor,
-    tenant: &TenantRef,
-    principal: &Principal,
-    plugin: &PluginRef,
-    now: Time,
-) -> Result<Verdict> {
-    let held = roles_with_included(db, tenant.id, principal.id).await?;
-    let held: Vec<_> = held.into_iter().map(|role| role.slug).collect();
-    let mut rules = store::rule_list(db, tenant.id, plugin.marketplace_id, plugin.plugin_id).await?;
-    rules.retain(|rule| rule.role_slug.as_ref().is_none_or(|role| held.contains(role)));
-    let question = Question {
-        tenant: &tenant.slug,
-        principal: &principal.slug,
-        roles: &held,
-        // no rule asks for a seat before there are seat pools
-        seat: false,
-        marketplace: &plugin.marketplace_slug,
-        plugin: &plugin.plugin_slug,
-        stage: plugin.stage,
-        now,
-    };
-    decide(&rules, &question).await
+impl Facts for Tables<'_> {
+    type Plugin = PluginRef;
+
+    fn tenant(&self) -> &Slug {
+        &self.tenant.slug
+    }
+
+    fn is_frozen(&self) -> bool {
+        matches!(self.tenant.state.as_str(), "suspended" | "closed")
+    }
+
+    async fn principal(&mut self, slug: &Slug) -> Result<Option<Asked>> {
+        let found = principal::ops::find(&mut self.db, self.tenant.id.0, slug).await?;
+        let asked = |p: Principal| Asked {
+            id: p.id,
+            slug: p.slug,
+            kind: p.kind,
+            state: p.state,
+            owner: p.owner_slug,
+        };
+        Ok(found.map(asked))
+    }
+
+    async fn plugin(&mut self, name: &str) -> Result<Option<(Wanted, PluginRef)>> {
+        let found = catalog::ops::plugin_find(&mut self.db, name).await?;
+        let wanted = |p: &PluginRef| Wanted {
+            marketplace: p.marketplace_slug.clone(),
+            plugin: p.plugin_slug.clone(),
+            stage: p.stage,
+        };
+        Ok(found.map(|p| (wanted(&p), p)))
+    }
+
+    async fn roles(&mut self, principal: PrincipalId) -> Result<Vec<Slug>> {
+        let held = roles_with_included(&mut self.db, self.tenant.id, principal).await?;
+        Ok(held.into_iter().map(|role| role.slug).collect())
+    }
+
+    async fn rules(&mut self, plugin: &PluginRef) -> Result<Vec<Rule>> {
+        store::rule_list(&mut self.db, self.tenant.id, plugin.marketplace_id, plugin.plugin_id).await
+    }
 }

@@ -10,8 +10,10 @@ use crate::{
 
 /// Tenant states in which nothing may be built.
 const FROZEN: [&str; 2] = ["suspended", "closed"];
-/// What may change in a frozen tenant: its own state, and who gets in.
-const STILL: [&str; 3] = ["tenant", "token", "duty"];
+/// What may change in a frozen tenant: its own state, who gets in, and what the law asks of its record.
+const STILL: [&str; 7] = ["tenant", "token", "duty", "retention", "legal_hold", "privacy", "audit"];
+/// Verbs that take rights away.
+const TAKING: [&str; 2] = ["suspend", "revoke"];
 
 /// Proof that the caller may do the action in the scope; without one no write transaction begins.
 #[derive(Debug)]
@@ -32,12 +34,13 @@ impl Permit {
         Audit::new(self.action, self.scope.clone(), self.actor.clone())
     }
 
-    /// Refuses to build in a frozen tenant. Taking rights away (suspending somebody) stays possible.
+    /// Refuses to build in a frozen tenant. Taking rights away stays possible.
     pub(crate) fn thawed(&self) -> Result<()> {
         let Scope::Tenant(tenant) = &self.scope else { return Ok(()) };
         let noun = self.action.noun.split('/').next().unwrap_or_default();
-        let builds =
-            self.action.class == Class::Write && !STILL.contains(&noun) && self.action.verb != "suspend";
+        let builds = self.action.class == Class::Write
+            && !STILL.contains(&noun)
+            && !TAKING.contains(&self.action.verb);
         if !builds || !FROZEN.contains(&tenant.state.as_str()) {
             return Ok(());
         }

@@ -53,12 +53,14 @@ impl Writer {
         Ok(MutexGuard::map(state, |s| &mut s.conn))
     }
 
-    /// Moves the write-ahead log into the database file; called when the server stops.
-    pub(super) async fn checkpoint(&self) {
-        if let Ok(mut conn) = self.connection().await
-            && let Err(error) = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").await
-        {
-            tracing::warn!(%error, "checkpoint failed; the write-ahead log is read at the next start");
+    /// Moves the write-ahead log into the database file and empties it. Fails when a reader holds on to it.
+    pub(super) async fn checkpoint(&self) -> Result<()> {
+        let mut conn = self.connection().await?;
+        let (busy, _, _): (i64, i64, i64) =
+            sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *conn).await?;
+        match busy {
+            0 => Ok(()),
+            _ => Err(Error::DatabaseUnavailable { cause: "a reader holds the write-ahead log".to_owned() }),
         }
     }
 

@@ -4,10 +4,7 @@ use sqlx::{
     Arguments as _, AssertSqlSafe, Execute, Executor as _, PgConnection, Postgres, postgres::PgArguments,
 };
 
-use super::{
-    shelf::Shelved,
-    tx::{EVENT_COLUMNS, EVENT_TABLE, event_values},
-};
+use super::shelf::Shelved;
 use crate::{
     audit::Event,
     error::{Error, Result},
@@ -16,8 +13,9 @@ use crate::{
 /// A transaction on one connection. Dropping it undoes everything.
 pub struct PgTx {
     conn: Option<Shelved>,
+    begin: &'static str,
     open: bool,
-    held: Option<Held>,
+    held: Option<Box<Held>>,
 }
 
 /// A statement that waits for the commit.
@@ -30,7 +28,13 @@ struct Held {
 
 impl PgTx {
     pub(super) fn new(conn: Shelved) -> Self {
-        Self { conn: Some(conn), open: false, held: None }
+        Self { conn: Some(conn), begin: "BEGIN", open: false, held: None }
+    }
+
+    /// The same, begun by another statement: with another isolation.
+    pub(super) fn begun_by(mut self, begin: &'static str) -> Self {
+        self.begin = begin;
+        self
     }
 
     /// The connection inside the transaction.
@@ -38,11 +42,12 @@ impl PgTx {
         let held = self.held.take();
         let conn = self.conn.as_mut().ok_or_else(over)?.conn()?;
         if !std::mem::replace(&mut self.open, true) {
-            conn.execute("BEGIN").await?;
+            conn.execute(self.begin).await?;
         }
         if let Some(held) = held {
-            let query = sqlx::query_with(AssertSqlSafe(held.sql), held.arguments);
-            query.execute(&mut *conn).await.map_err(|e| Error::from(e).on_unique(|| held.taken))?;
+            let Held { sql, arguments, taken } = *held;
+            let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+            query.execute(&mut *conn).await.map_err(|e| Error::from(e).on_unique(|| taken))?;
         }
         Ok(conn)
     }
@@ -61,7 +66,7 @@ impl PgTx {
     /// Keeps an INSERT of one row for the commit.
     pub(super) fn hold<'q>(&mut self, mut query: impl Execute<'q, Postgres>, taken: Error) -> Result<()> {
         let arguments = query.take_arguments().map_err(Error::internal)?.unwrap_or_default();
-        self.held = Some(Held { sql: query.sql().as_str().to_owned(), arguments, taken });
+        self.held = Some(Box::new(Held { sql: query.sql().as_str().to_owned(), arguments, taken }));
         Ok(())
     }
 
@@ -75,23 +80,32 @@ impl PgTx {
         let (Some(mut held), Some(mut shelved)) = (self.held.take(), self.conn.take()) else {
             return Err(over());
         };
-        let first = held.arguments.len() + 1;
-        let values: Vec<_> = (first..first + EVENT_COLUMNS).map(|n| format!("${n}")).collect();
+        let n = held.arguments.len();
         let sql = format!(
-            "WITH change AS ({} RETURNING 1) INSERT INTO {} SELECT {} FROM change",
+            "WITH change AS ({} RETURNING 1) INSERT INTO audit_pending (scope_id, id, entry) SELECT ${}, ${}, ${} FROM change",
             held.sql,
-            EVENT_TABLE,
-            values.join(", ")
+            n + 1,
+            n + 2,
+            n + 3
         );
-        add(log, event, &mut held.arguments)?;
-        let query = sqlx::query_with(AssertSqlSafe(sql), held.arguments);
-        let done = query.execute(shelved.conn()?).await.map_err(|e| Error::from(e).on_unique(|| held.taken));
+        let added = held.arguments.add(log).and_then(|()| held.arguments.add(event.id));
+        added.and_then(|()| held.arguments.add(&event.entry)).map_err(Error::internal)?;
+        let Held { arguments, taken, .. } = *held;
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+        let done = query.execute(shelved.conn()?).await.map_err(|e| Error::from(e).on_unique(|| taken));
         shelved.ended(done.as_ref().err());
         done.map(|_| ())
     }
 
-    pub(super) async fn commit(self) -> Result<()> {
-        self.end("COMMIT").await
+    pub(super) async fn commit(mut self) -> Result<()> {
+        let (Some(held), false) = (self.held.take(), self.open) else { return self.end("COMMIT").await };
+        // a statement by itself is a transaction by itself
+        let mut shelved = self.conn.take().ok_or_else(over)?;
+        let Held { sql, arguments, taken } = *held;
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+        let done = query.execute(shelved.conn()?).await.map_err(|e| Error::from(e).on_unique(|| taken));
+        shelved.ended(done.as_ref().err());
+        done.map(|_| ())
     }
 
     pub(super) async fn rollback(mut self) -> Result<()> {
@@ -100,9 +114,6 @@ impl PgTx {
     }
 
     async fn end(mut self, how: &'static str) -> Result<()> {
-        if self.held.is_some() {
-            self.conn().await?;
-        }
         let mut shelved = self.conn.take().ok_or_else(over)?;
         if !std::mem::take(&mut self.open) {
             shelved.ended(None);
@@ -134,11 +145,6 @@ async fn finish(mut shelved: Shelved, how: &'static str) -> Result<()> {
     let done = shelved.conn()?.execute(how).await.map_err(Error::from).map(|_| ());
     shelved.ended(done.as_ref().err());
     done
-}
-
-fn add(log: uuid::Uuid, event: &Event, to: &mut PgArguments) -> std::result::Result<(), sqlx::Error> {
-    event_values!(to.add, log, event);
-    Ok(())
 }
 
 fn over() -> Error {

@@ -23,7 +23,7 @@ pub(super) struct Shelf(Arc<Inner>);
 
 struct Inner {
     pool: PgPool,
-    idle: Mutex<Vec<Idle>>,
+    idle: Mutex<Vec<Kept>>,
     places: Arc<Semaphore>,
     wait: Duration,
 }
@@ -33,9 +33,12 @@ struct Idle {
     since: Instant,
 }
 
+/// Boxed once, and moved between the shelf and its user as it is.
+type Kept = Box<Idle>;
+
 /// A connection in use; dropping it gives it back.
 pub struct Shelved {
-    conn: Option<Idle>,
+    conn: Option<Kept>,
     /// Whether its last statement ended well and nothing is open on it.
     well: bool,
     shelf: Shelf,
@@ -56,7 +59,7 @@ impl Shelf {
         let shelved = self.idle().pop();
         let conn = match shelved {
             Some(idle) if idle.since.elapsed() < LIFETIME => idle,
-            _ => Idle { conn: self.0.pool.acquire().await?, since: Instant::now() },
+            _ => Box::new(Idle { conn: self.0.pool.acquire().await?, since: Instant::now() }),
         };
         Ok(Shelved { conn: Some(conn), well: false, shelf: self.clone(), _place: place })
     }
@@ -74,7 +77,7 @@ impl Shelf {
         self.clear();
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Kept>> {
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

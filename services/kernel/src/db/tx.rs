@@ -6,7 +6,7 @@ use sqlx::{Execute, Postgres};
 pub use super::pg::PgTx;
 use super::{Conn, Executor, group::WriterTx};
 use crate::{
-    audit::{Audit, Event},
+    audit::{Audit, Event, subject::FreshKey},
     authz::Permit,
     ctx::Ctx,
     error::{Error, Result},
@@ -34,6 +34,8 @@ pub struct Tx<'x> {
     scope: Scope,
     /// The result of the first call with this request_id, as JSON.
     replay: Option<String>,
+    /// What was recorded beside the record of the commit.
+    beside: Vec<Event>,
 }
 
 impl Executor for Tx<'_> {
@@ -47,8 +49,9 @@ impl Executor for Tx<'_> {
 }
 
 impl EngineTx {
-    /// Commits without an audit record: only for what is not state (samples) and for the deployment's own key.
-    pub(crate) async fn finish(self) -> Result<()> {
+    /// Commits without an audit record: only for what is not state (samples), for what is derived from the log, and for
+    /// the deployment's own key.
+    pub async fn finish(self) -> Result<()> {
         self.commit().await
     }
 
@@ -86,7 +89,7 @@ impl<'x> Tx<'x> {
     /// Begins; looks up the caller's request_id, if there is one.
     pub(crate) async fn begin(ctx: &'x Ctx, permit: &Permit) -> Result<Self> {
         let engine = ctx.kernel().db.begin().await?;
-        let mut tx = Self { engine, ctx, scope: permit.scope().clone(), replay: None };
+        let mut tx = Self { engine, ctx, scope: permit.scope().clone(), replay: None, beside: Vec::new() };
         tx.replay = tx.first_result().await?;
         Ok(tx)
     }
@@ -118,17 +121,35 @@ impl<'x> Tx<'x> {
         }
     }
 
+    /// Writes one more audit record: for a change whose parts have a record each. The commit takes the record of the whole.
+    pub async fn record(&mut self, audit: Audit) -> Result<()> {
+        let fresh = self.fresh();
+        let event = audit.seal(self.ctx, &mut self.engine, fresh).await?;
+        for log in event.logs().iter().filter(|_| self.ctx.kernel().records()) {
+            event_insert(&mut self.engine, *log, &event).await?;
+        }
+        self.beside.push(event);
+        Ok(())
+    }
+
+    /// Keys that the records so far have made.
+    fn fresh(&mut self) -> Vec<FreshKey> {
+        self.beside.last_mut().map_or_else(Vec::new, |event| std::mem::take(&mut event.fresh))
+    }
+
     /// Writes the audit record and the request's result, and commits all of it or nothing. With `validate_only`
     /// everything has been run and is now undone.
     pub async fn commit(mut self, audit: Audit) -> Result<EventId> {
-        let event = audit.seal(self.ctx)?;
+        let fresh = self.fresh();
+        let event = audit.seal(self.ctx, &mut self.engine, fresh).await?;
         if let EngineTx::Postgres(tx) = &self.engine
             && tx.is_holding()
             && let [log] = event.logs()
+            && self.ctx.kernel().records()
         {
             return self.commit_held(*log, event).await;
         }
-        for log in event.logs() {
+        for log in event.logs().iter().filter(|_| self.ctx.kernel().records()) {
             event_insert(&mut self.engine, *log, &event).await?;
         }
         if !self.ctx.request_id().is_empty() {
@@ -139,9 +160,12 @@ impl<'x> Tx<'x> {
             return Ok(event.id);
         }
         let outcome = self.engine.commit().await;
-        self.ctx.wrote(&event);
+        // the record of the whole is the last, and the one that the answer names
+        let events = || self.beside.iter().chain([&event]);
+        events().for_each(|e| self.ctx.wrote(e));
         outcome?;
         self.ctx.committed(&event);
+        events().for_each(|e| self.ctx.committed(e));
         Ok(event.id)
     }
 
@@ -201,56 +225,20 @@ impl<'x> Tx<'x> {
 
 /// Records a refusal in a small transaction of its own, before the refusal leaves.
 pub(crate) async fn record_alone(ctx: &Ctx, audit: Audit) -> Result<()> {
-    let event = audit.seal(ctx)?;
     let mut engine = ctx.kernel().db.begin().await?;
+    let event = audit.seal(ctx, &mut engine, Vec::new()).await?;
     for log in event.logs() {
         event_insert(&mut engine, *log, &event).await?;
     }
-    engine.commit().await
+    engine.commit().await?;
+    ctx.committed(&event);
+    Ok(())
 }
-
-macro_rules! event_table {
-    () => {
-        "audit_pending (scope_id, id, time, action, outcome, event_class, actor, partner, target, request_id, \
-         trace_id, entry)"
-    };
-}
-/// The outbox, with its columns.
-pub(super) const EVENT_TABLE: &str = event_table!();
-/// How many columns those are.
-pub(super) const EVENT_COLUMNS: usize = 12;
-
-/// Adds the values of the outbox's columns, in their order, with `add`.
-macro_rules! event_values {
-    ($to:ident.$add:ident, $log:expr, $event:expr) => {{
-        $to.$add($log).map_err(sqlx::Error::Encode)?;
-        $to.$add($event.id).map_err(sqlx::Error::Encode)?;
-        $to.$add($event.time).map_err(sqlx::Error::Encode)?;
-        $to.$add(&$event.action).map_err(sqlx::Error::Encode)?;
-        $to.$add($event.outcome).map_err(sqlx::Error::Encode)?;
-        $to.$add($event.class).map_err(sqlx::Error::Encode)?;
-        $to.$add(&$event.actor).map_err(sqlx::Error::Encode)?;
-        $to.$add(&$event.partner).map_err(sqlx::Error::Encode)?;
-        $to.$add(&$event.target).map_err(sqlx::Error::Encode)?;
-        $to.$add(&$event.request_id).map_err(sqlx::Error::Encode)?;
-        $to.$add(&$event.trace_id).map_err(sqlx::Error::Encode)?;
-        $to.$add(&$event.entry).map_err(sqlx::Error::Encode)?;
-    }};
-}
-pub(super) use event_values;
 
 /// Puts one event into one log's outbox.
 async fn event_insert(db: &mut impl Executor, log: uuid::Uuid, event: &Event) -> Result<()> {
-    let sql = concat!(
-        "INSERT INTO ",
-        event_table!(),
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
-    );
-    on!(db, |c| async {
-        let mut query = sqlx::query(sql);
-        event_values!(query.try_bind, log, event);
-        query.execute(c).await.map(|_| ())
-    })
+    let query = "INSERT INTO audit_pending (scope_id, id, entry) VALUES ($1, $2, $3)";
+    execute!(db, sqlx::query(query).bind(log).bind(event.id).bind(&event.entry)).map(|_| ())
 }
 
 /// The SHA-256 that tells one payload of a request_id from another: over the method and the encoded message.

@@ -22,6 +22,7 @@ impl Error {
             Self::Filter { .. } => Reason::InvalidFilter,
             Self::PageToken => Reason::InvalidPageToken,
             Self::Marketplace(_) => Reason::InvalidMarketplace,
+            Self::OutOfRange(_) => Reason::AuditOutOfRange,
             Self::Unauthenticated(credential) => credential.reason(),
             Self::DutyMissing { .. } => Reason::DutyMissing,
             Self::TokenScope { .. } => Reason::TokenScope,
@@ -33,6 +34,7 @@ impl Error {
             Self::Precondition { reason, .. } => *reason,
             Self::Limit { .. } => Reason::LimitExceeded,
             Self::Overloaded { .. } => Reason::Overloaded,
+            Self::StorageFull { .. } => Reason::AuditStorageFull,
             Self::DatabaseUnavailable { .. } => Reason::DatabaseUnavailable,
             Self::Deadline => Reason::Deadline,
             Self::Internal { .. } | Self::Unique { .. } => Reason::Internal,
@@ -45,13 +47,16 @@ impl Error {
             Self::Invalid(_) | Self::Filter { .. } | Self::PageToken | Self::Marketplace(_) => {
                 Code::InvalidArgument
             }
+            Self::OutOfRange(_) => Code::OutOfRange,
             Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::DutyMissing { .. } | Self::TokenScope { .. } => Code::PermissionDenied,
             Self::NotFound { .. } => Code::NotFound,
             Self::Exists { .. } | Self::RequestIdReused(_) => Code::AlreadyExists,
             Self::EtagStale { .. } | Self::Conflict => Code::Aborted,
             Self::Precondition { .. } => Code::FailedPrecondition,
-            Self::Limit { .. } | Self::Overloaded { .. } => Code::ResourceExhausted,
+            Self::Limit { .. } | Self::Overloaded { .. } | Self::StorageFull { .. } => {
+                Code::ResourceExhausted
+            }
             Self::DatabaseUnavailable { .. } => Code::Unavailable,
             Self::Deadline => Code::DeadlineExceeded,
             Self::Internal { .. } | Self::Unique { .. } => Code::Internal,
@@ -66,6 +71,7 @@ impl Error {
                     violations.iter().map(|v| format!("{}: {}", v.field, v.message)).collect();
                 lines.join("; ")
             }
+            Self::OutOfRange(v) => format!("{}: {}", v.field, v.message),
             Self::Filter { position, message } => format!("filter: at byte {position}: {message}"),
             Self::PageToken => format!("page_token: {BAD_PAGE_TOKEN}"),
             Self::Unauthenticated(credential) => credential.message().to_owned(),
@@ -93,6 +99,9 @@ impl Error {
             Self::Precondition { message, .. } | Self::Limit { message, .. } | Self::Marketplace(message) => {
                 message.clone()
             }
+            Self::StorageFull { percent } => format!(
+                "storage is {percent} % full and has no room for the record of this act; nothing was changed: make room or raise `audit.storage_quota_mib`, reads still work"
+            ),
             Self::Overloaded { .. } => {
                 "the server is shedding load; repeat the call a little later".to_owned()
             }
@@ -118,6 +127,9 @@ impl Error {
                 for v in violations {
                     details.add_bad_request_violation(v.field.clone(), v.message.clone());
                 }
+            }
+            Self::OutOfRange(v) => {
+                details.add_bad_request_violation(v.field.clone(), v.message.clone());
             }
             Self::Filter { position, message } => {
                 note("position", &position.to_string());
@@ -151,6 +163,10 @@ impl Error {
             }
             Self::Limit { limit, message } => {
                 details.add_quota_failure_violation(limit.clone(), message.clone());
+            }
+            Self::StorageFull { percent } => {
+                note("percent", &percent.to_string());
+                details.add_quota_failure_violation("storage", self.message());
             }
             Self::Overloaded { retry_after } => {
                 details.set_retry_info(Some(*retry_after));

@@ -27,6 +27,15 @@ pub enum Expr {
         /// Byte offset of the value.
         value_at: usize,
     },
+    /// `name(argument, …)`.
+    Call {
+        /// Name of the function.
+        name: String,
+        /// What it is given.
+        args: Vec<Arg>,
+        /// Byte offset of the name.
+        at: usize,
+    },
     /// A word by itself: matches any text field that has it.
     Global {
         /// The word.
@@ -34,6 +43,17 @@ pub enum Expr {
         /// Byte offset.
         at: usize,
     },
+}
+
+/// One argument of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arg {
+    /// The text, unquoted.
+    pub value: String,
+    /// Whether it was quoted.
+    pub quoted: bool,
+    /// Byte offset.
+    pub at: usize,
 }
 
 /// How a field is compared.
@@ -58,7 +78,10 @@ pub enum Comparator {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Token {
     Open,
+    /// Opens the arguments of a function: it stands right behind the name.
+    Call,
     Close,
+    Comma,
     Minus,
     And,
     Or,
@@ -102,7 +125,9 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>> {
         let mut followed_by_equals = || chars.next_if(|(_, c)| *c == '=').is_some();
         let token = match c {
             c if c.is_whitespace() => continue,
+            '(' if ends_name(text, at, out.last()) => Token::Call,
             '(' => Token::Open,
+            ',' => Token::Comma,
             ')' => Token::Close,
             ':' => Token::Op(Comparator::Has),
             '=' => Token::Op(Comparator::Equal),
@@ -142,6 +167,14 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>> {
 /// A `-` negates where a term begins, and belongs to a number after a comparator.
 fn starts_term(before: Option<&(usize, Token)>) -> bool {
     !matches!(before, Some((_, Token::Op(_))))
+}
+
+/// Whether the last token is a word that ends right before `at`.
+fn ends_name(text: &str, at: usize, before: Option<&(usize, Token)>) -> bool {
+    match before {
+        Some((start, Token::Word(word))) => text.get(*start..at) == Some(word),
+        _ => false,
+    }
 }
 
 fn is_word(c: char) -> bool {
@@ -238,6 +271,9 @@ impl Parser<'_> {
     fn restriction(&mut self) -> Result<Expr> {
         let at = self.at();
         let (name, quoted) = self.value("a field, `NOT` or `(`")?;
+        if self.take(&Token::Call) {
+            return Ok(Expr::Call { name, args: self.arguments()?, at });
+        }
         let Some(Token::Op(op)) = self.peek() else { return Ok(Expr::Global { value: name, at }) };
         let op = *op;
         self.next += 1;
@@ -253,6 +289,25 @@ impl Parser<'_> {
         let value_at = self.at();
         let (value, quoted) = self.value("a value")?;
         Ok(Expr::Compare { field: name, op, value, quoted, at, value_at })
+    }
+
+    /// `[argument {, argument}] )`
+    fn arguments(&mut self) -> Result<Vec<Arg>> {
+        let mut args = Vec::new();
+        if self.take(&Token::Close) {
+            return Ok(args);
+        }
+        loop {
+            let at = self.at();
+            let (value, quoted) = self.value("an argument; quote text that holds more than a word")?;
+            args.push(Arg { value, quoted, at });
+            if self.take(&Token::Close) {
+                return Ok(args);
+            }
+            if !self.take(&Token::Comma) {
+                return Err(fault(self.at(), "expected `,` or `)`".to_owned()));
+            }
+        }
     }
 
     fn value(&mut self, expected: &str) -> Result<(String, bool)> {
@@ -291,6 +346,10 @@ mod tests {
                 Expr::Or(parts) => list(parts, " | "),
                 Expr::Not(inner) => format!("!{}", show(inner)),
                 Expr::Compare { field, op, value, .. } => format!("{field} {op:?} {value}"),
+                Expr::Call { name, args, .. } => {
+                    let arg = |a: &Arg| if a.quoted { format!("{:?}", a.value) } else { a.value.clone() };
+                    format!("{name}({})", args.iter().map(arg).collect::<Vec<_>>().join(", "))
+                }
                 Expr::Global { value, .. } => format!("~{value}"),
             }
         }
@@ -319,6 +378,16 @@ mod tests {
     }
 
     #[test]
+    fn a_word_right_before_a_parenthesis_is_a_function() {
+        assert_eq!(shape(r#"cidr(ip, "10.0.0.0/8")"#), r#"cidr(ip, "10.0.0.0/8")"#);
+        assert_eq!(shape(r#"-text("a b") OR now()"#), r#"(!text("a b") | now())"#);
+        assert_eq!(shape("NOT(a = 1)"), "!a Equal 1");
+        assert_eq!(shape("banker (a = 1)"), "(~banker & a Equal 1)");
+        assert_eq!(shape(r#""banker"(a = 1)"#), "(~banker & a Equal 1)");
+        assert_eq!(shape("f(a) b=1"), "(f(a) & b Equal 1)");
+    }
+
+    #[test]
     fn an_error_names_its_position() {
         for (text, position) in [
             ("a =", 3),
@@ -328,6 +397,13 @@ mod tests {
             ("a ! 1", 2),
             ("a = 1)", 5),
             ("\"a\" = 1", 0),
+            ("a = 1, b = 2", 5),
+            ("f(a", 3),
+            ("f(a b)", 4),
+            ("f(a,)", 4),
+            ("f(,)", 2),
+            ("f(g(a))", 3),
+            ("a = f(b)", 5),
         ] {
             match parse(text) {
                 Err(Error::Filter { position: found, .. }) => assert_eq!(found, position, "{text}"),
@@ -347,7 +423,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
         #[test]
-        fn no_text_makes_it_panic(text in "[ -~é\\n]{0,80}|((a|b|NOT|AND|OR|\\(|\\)|=|!=|<|:|\"|-|1|\\*|T10:00) ?){0,30}") {
+        fn no_text_makes_it_panic(text in "[ -~é\\n]{0,80}|((a|b|NOT|AND|OR|\\(|\\)|=|!=|<|:|\"|-|1|\\*|T10:00|f\\(|,) ?){0,30}") {
             let _ = parse(&text);
         }
     }

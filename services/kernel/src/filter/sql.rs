@@ -107,6 +107,9 @@ impl Sql {
                 self.global(value, fields);
                 Ok(())
             }
+            Expr::Call { name, at, .. } => {
+                Err(fault(*at, format!("`{}` is not a function here; compare a field", clip(name))))
+            }
             Expr::Compare { field, op, value, quoted, at, value_at } => {
                 let known = fields.iter().find(|f| f.name == field).ok_or_else(|| {
                     let names: Vec<_> = fields.iter().map(|f| format!("`{}`", f.name)).collect();
@@ -277,9 +280,13 @@ mod tests {
 
     #[test]
     fn unknown_fields_and_bad_literals_name_their_position() {
-        for (filter, position) in
-            [("colour = 1", 0), ("state = open", 8), ("create_time > tomorrow", 14), ("state > live", 8)]
-        {
+        for (filter, position) in [
+            ("colour = 1", 0),
+            ("state = open", 8),
+            ("create_time > tomorrow", 14),
+            ("state > live", 8),
+            ("state = live AND text(\"x\")", 17),
+        ] {
             match sql(filter) {
                 Err(Error::Filter { position: found, .. }) => assert_eq!(found, position, "{filter}"),
                 other => panic!("{filter}: {other:?}"),

@@ -106,7 +106,7 @@ impl House {
     }
 
     pub(super) async fn ctx(&self, token: &str) -> Ctx {
-        let info = CallInfo { id: id(77), trace_id: String::new() };
+        let info = CallInfo { id: id(77), ..CallInfo::default() };
         self.kernel.enter(Some(&format!("Bearer {token}")), info).await.unwrap()
     }
 

@@ -76,7 +76,7 @@ pub async fn import(
     let (mut reports, mut names) = (Vec::new(), Vec::new());
     for tree in trees {
         let info =
-            CallInfo { id: running.kernel.ids.new_id(running.kernel.clock.now()), trace_id: String::new() };
+            CallInfo { id: running.kernel.ids.new_id(running.kernel.clock.now()), ..CallInfo::default() };
         let ctx = running.kernel.enter(Some(&people.admin.authorization()), info).await?;
         let imported = ::catalog::ops::marketplace_import(&ctx, &tree, None).await?;
         let id = imported.marketplace.slug.to_string();

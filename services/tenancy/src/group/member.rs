@@ -37,11 +37,13 @@ pub async fn group_member_add(ctx: &Ctx, name: &str, member: &str) -> Result<Gro
     let principal = principal::ops::find(&mut tx, tenant.id.0, &principal).await?;
     let principal = principal.ok_or_else(|| Error::not_found("principal", member))?;
     let added = GroupMember {
+        id: ctx.new_id(),
         tenant_slug: tenant.slug.clone(),
+        principal_id: principal.id,
         principal_slug: principal.slug,
         create_time: ctx.now(),
     };
-    store::group_member_insert(&mut tx, &group, principal.id, ctx.new_id(), &added).await?;
+    store::group_member_insert(&mut tx, &group, &added).await?;
     tx.commit(permit.audit().target(&group).also("principal", added.member()).after(&added)).await?;
     Ok(added)
 }
@@ -60,7 +62,7 @@ pub async fn group_member_remove(ctx: &Ctx, name: &str, member: &str) -> Result<
     let principal = sibling(tenant, "member", "principal", member)?;
     let removed = store::group_member_get(&mut tx, &group, &principal).await?;
     let removed = removed.ok_or_else(|| Error::not_found("group member", member))?;
-    store::group_member_delete(&mut tx, &group, &principal).await?;
+    store::group_member_delete(&mut tx, &group, &removed).await?;
     tx.commit(permit.audit().target(&group).also("principal", removed.member()).before(&removed)).await?;
     Ok(removed)
 }

@@ -5,12 +5,13 @@ use kernel::{
     audit::Resource,
     check::Checks,
     clock::Time,
-    ids::{Slug, TenantId},
+    ids::{PrincipalId, Slug, TenantId},
     scope::TenantRef,
     stamp::Stamp,
     uuid_id,
 };
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 uuid_id! {
     /// Identity of a group.
@@ -111,8 +112,12 @@ impl Group {
 /// One principal in a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 pub struct GroupMember {
+    /// Identity of the membership: one that ends and begins again is another.
+    pub id: Uuid,
     /// Whose, by id in names.
     pub tenant_slug: Slug,
+    /// The principal.
+    pub principal_id: PrincipalId,
     /// The principal, by id in names.
     pub principal_slug: Slug,
     /// Since when.
@@ -130,7 +135,6 @@ impl GroupMember {
 mod tests {
     use super::*;
     use kernel::{ids::PartnerId, scope::PartnerRef};
-    use uuid::Uuid;
 
     const NOW: Time = Time::from_micros(1_000_000);
 

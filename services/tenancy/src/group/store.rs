@@ -11,12 +11,11 @@ use kernel::{
     },
     execute,
     filter::{Field, Value},
-    ids::{PrincipalId, Slug, TenantId},
+    ids::{Slug, TenantId},
     on,
     page::PageKey,
     stamp::changed_one,
 };
-use uuid::Uuid;
 
 use super::model::{Group, GroupId, GroupMember};
 
@@ -29,7 +28,8 @@ macro_rules! columns {
 
 macro_rules! member_columns {
     () => {
-        "(SELECT t.slug FROM tenant t WHERE t.id = m.tenant_id) AS tenant_slug, p.slug AS principal_slug, m.create_time"
+        "m.id, (SELECT t.slug FROM tenant t WHERE t.id = m.tenant_id) AS tenant_slug, m.principal_id, \
+         p.slug AS principal_slug, m.create_time"
     };
 }
 
@@ -128,22 +128,16 @@ pub async fn group_list(
     list(db, &LIST, &[("g.tenant_id", Value::Id(tenant.0))], query, key).await
 }
 
-/// Inserts a membership under an identity of its own; one that is there already is `ALREADY_EXISTS`.
-pub async fn group_member_insert(
-    tx: &mut Tx<'_>,
-    group: &Group,
-    principal: PrincipalId,
-    id: Uuid,
-    member: &GroupMember,
-) -> Result<()> {
+/// Inserts a membership; one that is there already is `ALREADY_EXISTS`.
+pub async fn group_member_insert(tx: &mut Tx<'_>, group: &Group, member: &GroupMember) -> Result<()> {
     let query = "INSERT INTO group_member (tenant_id, group_id, principal_id, id, create_time) VALUES ($1, $2, $3, $4, $5)";
     execute!(
         tx,
         sqlx::query(query)
             .bind(group.tenant_id)
             .bind(group.id)
-            .bind(principal)
-            .bind(id)
+            .bind(member.principal_id)
+            .bind(member.id)
             .bind(member.create_time)
     )
     .map(|_| ())
@@ -175,11 +169,15 @@ pub async fn group_member_get(
     .fetch_optional(c))
 }
 
-/// Deletes the membership of a principal.
-pub async fn group_member_delete(tx: &mut Tx<'_>, group: &Group, principal: &Slug) -> Result<()> {
-    let query = "DELETE FROM group_member WHERE tenant_id = $1 AND group_id = $2 AND principal_id = \
-         (SELECT p.id FROM principal p WHERE p.scope_id = $1 AND p.slug = $3)";
-    changed_one(execute!(tx, sqlx::query(query).bind(group.tenant_id).bind(group.id).bind(principal))?)
+/// Deletes the membership that was read.
+pub async fn group_member_delete(tx: &mut Tx<'_>, group: &Group, member: &GroupMember) -> Result<()> {
+    let query =
+        "DELETE FROM group_member WHERE tenant_id = $1 AND group_id = $2 AND principal_id = $3 AND id = $4";
+    let rows = execute!(
+        tx,
+        sqlx::query(query).bind(group.tenant_id).bind(group.id).bind(member.principal_id).bind(member.id)
+    )?;
+    changed_one(rows)
 }
 
 /// One page of a group's members, the oldest membership first.

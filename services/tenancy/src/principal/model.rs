@@ -2,7 +2,7 @@
 
 use kernel::{
     Error, Result,
-    audit::Resource,
+    audit::{Resource, sealed::ERASED, subject::Subject},
     check::Checks,
     clock::Time,
     ids::{PrincipalId, Slug},
@@ -162,6 +162,10 @@ impl Resource for Principal {
             parent => format!("{parent}/principals/{}", self.slug),
         }
     }
+
+    fn subject(&self) -> Option<Subject> {
+        Some(Subject { scope: self.scope_id, principal: self.id.0 })
+    }
 }
 
 impl Principal {
@@ -214,9 +218,33 @@ impl Principal {
         Ok(Self { stamp: self.stamp.deleted(self.name(), now)?, ..self.clone() })
     }
 
-    /// The principal, brought back.
+    /// The principal, brought back; an erased one stays away.
     pub fn undeleted(&self, now: Time) -> Result<Self> {
+        if self.is_erased() {
+            let message = format!("`{}` was erased and does not come back; create another", self.name());
+            return Err(Error::illegal_state(self.name(), message));
+        }
         Ok(Self { stamp: self.stamp.undeleted(self.name(), now)?, ..self.clone() })
+    }
+
+    /// The deleted principal without anything personal; its id stays in the names of the record.
+    pub fn erased(&self, now: Time) -> Result<Self> {
+        let name = self.name();
+        if self.stamp.delete_time.is_none() {
+            let message = format!("`{name}` is not deleted; delete it first, then erase it");
+            return Err(Error::illegal_state(name, message));
+        }
+        if self.is_erased() {
+            let message = format!("`{name}` was erased already, so there is nothing to erase");
+            return Err(Error::illegal_state(name, message));
+        }
+        let (display_name, email) = (ERASED.to_owned(), String::new());
+        Ok(Self { display_name, email, stamp: self.stamp.next(now), ..self.clone() })
+    }
+
+    /// Whether nothing personal is left of it.
+    pub fn is_erased(&self) -> bool {
+        self.display_name == ERASED
     }
 
     /// Whether it lives and is active.
@@ -266,6 +294,7 @@ impl Principal {
     fn checked(self) -> Result<Self> {
         let mut checks = Checks::new();
         checks.text("principal.display_name", &self.display_name, 1, 128);
+        checks.that("principal.display_name", !self.is_erased(), "stands for erased names; use another");
         checks.email("principal.email", &self.email);
         checks.done().map(|()| self)
     }
@@ -359,6 +388,19 @@ mod tests {
         assert!(gone.suspended(NOW).is_err());
         assert!(gone.patched(PrincipalPatch::default(), None, NOW).is_err());
         assert_eq!(gone.undeleted(NOW).unwrap().stamp.revision, 3);
+    }
+
+    #[test]
+    fn only_the_deleted_are_erased_and_the_erased_stay_away() {
+        let user = created(&acme(), PrincipalKind::User, None).unwrap();
+        assert!(user.erased(NOW).is_err());
+        let erased = user.deleted(NOW).unwrap().erased(NOW).unwrap();
+        assert_eq!((erased.display_name.as_str(), erased.email.as_str()), (ERASED, ""));
+        assert_eq!(erased.slug, user.slug);
+        assert!(erased.erased(NOW).is_err());
+        assert!(erased.undeleted(NOW).is_err());
+        let posing = PrincipalPatch { display_name: Some(ERASED.to_owned()), ..Default::default() };
+        assert!(matches!(user.patched(posing, None, NOW), Err(Error::Invalid(_))));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use kernel::{
     Ctx, Error, Result,
     audit::Resource as _,
     authz::{Action, Class},
+    clock::Time,
     db::{
         Executor,
         list::{ListQuery, Page},
@@ -115,6 +116,20 @@ pub async fn principal_resume(ctx: &Ctx, name: &str, etag: &str) -> Result<Princ
 pub async fn find(db: &mut impl Executor, scope_id: Uuid, slug: &Slug) -> Result<Option<Principal>> {
     let found = store::principal_get(db, scope_id, slug).await?;
     Ok(found.filter(|p| p.stamp.delete_time.is_none()))
+}
+
+/// Takes everything personal out of the row of a deleted principal, inside the transaction of its erasure; returns it as it
+/// was and as it is. Errors: NOT_FOUND, FAILED_PRECONDITION (not deleted, or erased already).
+pub async fn principal_erase(
+    tx: &mut Tx<'_>,
+    scope: &Scope,
+    slug: &Slug,
+    now: Time,
+) -> Result<[Principal; 2]> {
+    let before = stored(tx, scope, slug).await?;
+    let after = before.erased(now)?;
+    store::principal_update(tx, &after).await?;
+    Ok([before, after])
 }
 
 /// What all changes share: read, compare etags, apply, write, settle, record. `unit` is the new unit's name, or empty.

@@ -69,11 +69,15 @@ impl TryFrom<String> for HolderKind {
 /// One holder of a role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 pub struct RoleMember {
+    /// Identity of the membership: one that ends and begins again is another.
+    pub id: Uuid,
     /// Whose, by id in names.
     pub tenant_slug: Slug,
     /// What holds it.
     #[sqlx(try_from = "String")]
     pub kind: HolderKind,
+    /// The holder.
+    pub member_id: Uuid,
     /// The holder, by id in names.
     pub slug: Slug,
     /// Since when.
@@ -100,11 +104,12 @@ pub async fn role_member_add(ctx: &Ctx, name: &str, member: &str) -> Result<Role
     let role = find(&mut tx, tenant, &slug).await?;
     role.stamp.alive(role.name())?;
     let (kind, slug) = holder(tenant, member)?;
-    let id = holder_id(&mut tx, tenant, kind, &slug)
+    let member_id = holder_id(&mut tx, tenant, kind, &slug)
         .await?
         .ok_or_else(|| Error::not_found(kind.as_str(), member))?;
-    let added = RoleMember { tenant_slug: tenant.slug.clone(), kind, slug, create_time: ctx.now() };
-    role_member_insert(&mut tx, &role, id, ctx.new_id(), &added).await?;
+    let (id, tenant_slug) = (ctx.new_id(), tenant.slug.clone());
+    let added = RoleMember { id, tenant_slug, kind, member_id, slug, create_time: ctx.now() };
+    role_member_insert(&mut tx, &role, &added).await?;
     tx.commit(permit.audit().target(&role).also(kind.as_str(), added.member()).after(&added)).await?;
     Ok(added)
 }
@@ -172,8 +177,8 @@ async fn holder_id(
 
 macro_rules! columns {
     () => {
-        "(SELECT t.slug FROM tenant t WHERE t.id = m.tenant_id) AS tenant_slug, m.member_kind AS kind, \
-         COALESCE(p.slug, g.slug) AS slug, m.create_time"
+        "m.id, (SELECT t.slug FROM tenant t WHERE t.id = m.tenant_id) AS tenant_slug, m.member_kind AS kind, \
+         m.member_id, COALESCE(p.slug, g.slug) AS slug, m.create_time"
     };
 }
 
@@ -196,14 +201,8 @@ const MEMBERS: ListSpec = ListSpec {
     deleted: "COALESCE(p.delete_time, g.delete_time)",
 };
 
-/// Inserts a membership under an identity of its own; one that is there already is `ALREADY_EXISTS`.
-async fn role_member_insert(
-    tx: &mut Tx<'_>,
-    role: &Role,
-    holder: Uuid,
-    id: Uuid,
-    member: &RoleMember,
-) -> Result<()> {
+/// Inserts a membership; one that is there already is `ALREADY_EXISTS`.
+async fn role_member_insert(tx: &mut Tx<'_>, role: &Role, member: &RoleMember) -> Result<()> {
     let query = "INSERT INTO role_member (tenant_id, role_id, member_kind, member_id, id, create_time) \
          VALUES ($1, $2, $3, $4, $5, $6)";
     execute!(
@@ -212,8 +211,8 @@ async fn role_member_insert(
             .bind(role.tenant_id)
             .bind(role.id)
             .bind(member.kind.as_str())
-            .bind(holder)
-            .bind(id)
+            .bind(member.member_id)
+            .bind(member.id)
             .bind(member.create_time)
     )
     .map(|_| ())
@@ -247,15 +246,20 @@ async fn role_member_get(
     .fetch_optional(c))
 }
 
-/// Deletes the membership of a holder.
+/// Deletes the membership that was read.
 async fn role_member_delete(tx: &mut Tx<'_>, role: &Role, member: &RoleMember) -> Result<()> {
-    let query = "DELETE FROM role_member WHERE tenant_id = $1 AND role_id = $2 AND member_kind = $3 AND member_id = \
-         COALESCE((SELECT p.id FROM principal p WHERE $3 = 'principal' AND p.scope_id = $1 AND p.slug = $4), \
-                  (SELECT g.id FROM principal_group g WHERE $3 = 'group' AND g.tenant_id = $1 AND g.slug = $4))";
-    changed_one(execute!(
+    let query = "DELETE FROM role_member \
+         WHERE tenant_id = $1 AND role_id = $2 AND member_kind = $3 AND member_id = $4 AND id = $5";
+    let rows = execute!(
         tx,
-        sqlx::query(query).bind(role.tenant_id).bind(role.id).bind(member.kind.as_str()).bind(&member.slug)
-    )?)
+        sqlx::query(query)
+            .bind(role.tenant_id)
+            .bind(role.id)
+            .bind(member.kind.as_str())
+            .bind(member.member_id)
+            .bind(member.id)
+    )?;
+    changed_one(rows)
 }
 
 /// One page of a role's holders, the oldest membership first.
@@ -302,8 +306,10 @@ mod tests {
         let slug = |text: &str| Slug::parse("id", text).unwrap();
         let create_time = Time::from_micros(0);
         let member = RoleMember {
+            id: Uuid::nil(),
             tenant_slug: slug("acme"),
             kind: HolderKind::Group,
+            member_id: Uuid::nil(),
             slug: slug("sales"),
             create_time,
         };

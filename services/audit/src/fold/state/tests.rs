@@ -1,0 +1,162 @@
+//! What events come to, in whatever order they stand.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const LOG: &str = "tenants/acme";
+
+fn entry(act: &str, tgt: &[(&str, &str)], chg: Vec<(&str, Value, Value)>) -> Entry {
+    let tgt: Vec<_> = tgt.iter().map(|(k, id)| json!({"k": k, "id": id})).collect();
+    let chg: Vec<_> =
+        chg.into_iter().map(|(f, o, n)| json!({"f": format!("/{f}"), "o": o, "n": n})).collect();
+    let text = json!({"id": Uuid::from_u128(1), "t": "2026-11-23T12:00:00.000000Z", "log": LOG, "act": act, "out": "ok",
+        "tgt": tgt, "chg": chg});
+    Entry::parse(&text.to_string()).unwrap()
+}
+
+fn made(name: &str) -> Entry {
+    let chg = vec![
+        ("slug", json!(null), json!("banker")),
+        ("display_name", json!(null), json!(name)),
+        ("delete_time", json!(null), json!(null)),
+        ("revision", json!(null), json!(1)),
+    ];
+    entry("role.create", &[("role", "tenants/acme/roles/banker")], chg)
+}
+
+fn renamed(from: i64, name: &str) -> Entry {
+    let chg = vec![("display_name", json!("x"), json!(name)), ("revision", json!(from), json!(from + 1))];
+    entry("role.update", &[("role", "tenants/acme/roles/banker")], chg)
+}
+
+fn member(id: u128, ended: bool) -> Entry {
+    let sides = |value: Value| if ended { (value, json!(null)) } else { (json!(null), value) };
+    let (id, holder) = (sides(json!(Uuid::from_u128(id))), sides(json!(Uuid::from_u128(77))));
+    let chg = vec![("id", id.0, id.1), ("member_id", holder.0, holder.1)];
+    let act = if ended { "role.remove_member" } else { "role.add_member" };
+    entry(act, &[("role", "tenants/acme/roles/banker"), ("principal", "tenants/acme/principals/x")], chg)
+}
+
+fn folded(entries: &[Entry]) -> State {
+    let mut state = State::default();
+    for e in entries {
+        state.apply(LOG, e);
+    }
+    state
+}
+
+fn banker(state: &State) -> &Chain {
+    &state.roles["banker"]
+}
+
+#[test]
+fn what_was_refused_or_is_of_another_scope_changes_nothing() {
+    let denied = Entry { out: "denied".to_owned(), ..made("Banker") };
+    let elsewhere = Entry { log: "tenants/other".to_owned(), ..made("Banker") };
+    assert!(folded(&[denied, elsewhere]).is_empty());
+    assert_eq!(folded(&[made("Banker")]).len(), 1);
+}
+
+#[test]
+fn a_lost_change_is_told_by_the_revision_that_nothing_leads_from() {
+    let mut state = folded(&[made("Banker"), renamed(2, "Third")]);
+    assert_eq!((banker(&state).revision, banker(&state).early.len()), (1, 1));
+    let chain = state.roles.get_mut("banker").unwrap();
+    assert_eq!(chain.close(&row::ROLE), [1]);
+    assert_eq!((chain.revision, chain.row.as_ref().unwrap().text(&row::ROLE, "display_name")), (3, "Third"));
+    assert!(chain.close(&row::ROLE).is_empty());
+    // the creation itself
+    let mut state = folded(&[renamed(1, "Second")]);
+    assert!(banker(&state).row.is_none());
+    assert_eq!(state.roles.get_mut("banker").unwrap().close(&row::ROLE), [0]);
+}
+
+#[test]
+fn inclusions_follow_the_revisions_too() {
+    let pair = [("role", "tenants/acme/roles/banker"), ("role", "tenants/acme/roles/clerk")];
+    let step = |act, from: i64| entry(act, &pair, vec![("revision", json!(from), json!(from + 1))]);
+    let state = folded(&[made("Banker"), step("role.exclude", 2), step("role.include", 1)]);
+    assert!(banker(&state).included.is_empty());
+    let state = folded(&[made("Banker"), step("role.include", 1)]);
+    assert_eq!(banker(&state).included, BTreeSet::from(["clerk".to_owned()]));
+}
+
+#[test]
+fn a_person_erased_loses_the_data_and_gains_a_revision() {
+    let person = [("principal", "tenants/acme/principals/x")];
+    let sealed = json!({"$s": "AA==", "k": "a.b"});
+    let chg = vec![("email", json!(null), sealed), ("revision", json!(null), json!(1))];
+    let made = entry("principal.create", &person, chg);
+    let deleted = entry("principal.delete", &person, vec![("revision", json!(1), json!(2))]);
+    let time = "2026-11-24T12:00:00.000000Z";
+    let erased = |chg: Vec<(&str, Value, Value)>| {
+        entry("privacy.erased", &person, [chg, vec![("erase_time", json!(null), json!(time))]].concat())
+    };
+    let with = erased(vec![("revision", json!(null), json!(3))]);
+    for events in
+        [[made.clone(), deleted.clone(), erased(vec![])], [made.clone(), with.clone(), deleted.clone()]]
+    {
+        let chain = &folded(&events).principals["x"];
+        let row = chain.row.as_ref().unwrap();
+        let data = ["display_name", "email", "update_time"].map(|field| row.text(&row::PRINCIPAL, field));
+        assert_eq!((chain.revision, data), (3, ["(erased)", "", time]));
+    }
+}
+
+#[test]
+fn of_a_plugin_the_newest_change_counts() {
+    let listed = |stage: &str, at: &str| {
+        let plugin = json!({"a": {"listed": true, "stage": stage, "update_time": at}});
+        let target = [("marketplace", "marketplaces/m")];
+        Entry {
+            log: "platform".to_owned(),
+            ..entry("plugin.import", &target, vec![("plugins", json!(null), plugin)])
+        }
+    };
+    let set = |stage: &str, at: &str| {
+        let chg = vec![("stage", json!("live"), json!(stage)), ("update_time", json!(null), json!(at))];
+        Entry {
+            log: "platform".to_owned(),
+            ..entry("plugin.set_stage", &[("plugin", "marketplaces/m/plugins/a")], chg)
+        }
+    };
+    let (first, second, third) =
+        ("2026-11-23T12:00:00.000001Z", "2026-11-23T12:00:00.000002Z", "2026-11-23T12:00:00.000003Z");
+    let events = [listed("alpha", first), set("withdrawn", third), listed("live", second)];
+    let mut state = State::default();
+    for e in &events {
+        state.apply("platform", e);
+    }
+    assert_eq!(state.plugins["marketplaces/m/plugins/a"].stage.as_str(), "withdrawn");
+}
+
+proptest! {
+    /// Changes of one row and comings and goings of others, in any order, come to the same.
+    #[test]
+    fn the_order_of_concurrent_events_does_not_matter(seed in proptest::collection::vec(any::<u32>(), 11)) {
+        let mut events = vec![made("1")];
+        events.extend((1..5).map(|n| renamed(n, &format!("{}", n + 1))));
+        events.extend((1..=3).flat_map(|id| [member(id, false), member(id, true)]).take(6));
+        let expected = folded(&events);
+        prop_assert_eq!((banker(&expected).revision, expected.role_members.rows.len()), (5, 0));
+        let mut shuffled: Vec<_> = seed.into_iter().zip(events).collect();
+        shuffled.sort_by_key(|(key, _)| *key);
+        let shuffled: Vec<_> = shuffled.into_iter().map(|(_, event)| event).collect();
+        prop_assert_eq!(folded(&shuffled), expected);
+    }
+
+    /// What was folded is kept and taken up again as if nothing had happened.
+    #[test]
+    fn a_fold_goes_on_where_it_was_kept(cut in 0_usize..8) {
+        let events =
+            [made("1"), renamed(2, "3"), member(1, true), renamed(1, "2"), member(2, false), member(1, false), renamed(3, "4")];
+        let (before, after) = events.split_at(cut.min(events.len()));
+        let kept = serde_json::to_string(&folded(before)).unwrap();
+        let mut state: State = serde_json::from_str(&kept).unwrap();
+        for e in after {
+            state.apply(LOG, e);
+        }
+        prop_assert_eq!(state, folded(&events));
+    }
+}

@@ -1,0 +1,291 @@
+//! The comparison of what was folded with the tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kernel::{
+    Kernel, Result,
+    audit::sealed::ERASED,
+    db::{Executor, Reader},
+    scope::{Scope, ScopeKind},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    report::{Difference, Report, shown},
+    store,
+};
+use crate::fold::{
+    Fold,
+    row::{self, Row, Spec, reopened, same},
+    state::{Bag, Chain, State},
+};
+
+/// Compares all tables of a scope with what its log comes to.
+pub async fn compare(kernel: &Kernel, db: &mut Reader, scope: &Scope, fold: Fold) -> Result<Report> {
+    let Fold { next, mut state } = fold;
+    let mut report = Report::new(scope.to_string(), next, kernel.key_for("audit divergence"));
+    close(&mut state, scope, &mut report);
+    open(kernel, db, scope, &mut state).await?;
+    let id = scope.id();
+    if scope.kind() == ScopeKind::Tenant {
+        tenant(db, scope, &state, &mut report).await?;
+    }
+    let mut rows = Rows::chains(&row::PRINCIPAL, &state.principals, |slug| scope.child("principals", slug));
+    store::each(db, store::PRINCIPAL, id, |r: store::PrincipalRow| {
+        rows.live(&r.slug, || scope.child("principals", &r.slug), &r, &mut report);
+    })
+    .await?;
+    rows.missing(&mut report);
+    if scope.kind() == ScopeKind::Tenant {
+        groups(db, scope, &state, &mut report).await?;
+        roles(db, scope, &state, &mut report).await?;
+        entitlements(db, scope, &state, &mut report).await?;
+    }
+    let name = |id: &dyn std::fmt::Display| scope.child("dutyGrants", id);
+    let mut rows = Rows::bag(&row::DUTY, &state.duties, |id, row| {
+        (id.to_string(), format!("{} ({})", name(id), row.text(&row::DUTY, "duty")))
+    });
+    store::each(db, store::DUTY, id, |r: store::DutyRow| {
+        rows.live(&r.id.to_string(), || format!("{} ({})", name(&r.id), r.duty), &r, &mut report);
+    })
+    .await?;
+    rows.missing(&mut report);
+    Ok(report)
+}
+
+async fn tenant(db: &mut Reader, scope: &Scope, state: &State, report: &mut Report) -> Result<()> {
+    let mut rows = Rows::new(&row::TENANT);
+    if let Some(row) = &state.tenant.row {
+        rows.expect(String::new(), scope.to_string(), row);
+    }
+    store::each(db, store::TENANT, scope.id(), |r: store::TenantRow| {
+        rows.live("", || scope.to_string(), &r, report);
+    })
+    .await?;
+    rows.missing(report);
+    Ok(())
+}
+
+async fn groups(db: &mut Reader, scope: &Scope, state: &State, report: &mut Report) -> Result<()> {
+    let mut rows = Rows::chains(&row::GROUP, &state.groups, |slug| scope.child("groups", slug));
+    store::each(db, store::GROUP, scope.id(), |r: store::GroupRow| {
+        rows.live(&r.slug, || scope.child("groups", &r.slug), &r, report);
+    })
+    .await?;
+    rows.missing(report);
+    let key = |group: &str, principal: &str| format!("{group}/{principal}");
+    let name = |group: &str, principal: &str| format!("{} -> {principal}", scope.child("groups", group));
+    let mut rows = Rows::bag(&row::GROUP_MEMBER, &state.group_members, |_, row| {
+        let text = |field| row.text(&row::GROUP_MEMBER, field);
+        (key(text("group"), text("principal_id")), name(text("group"), text("principal_slug")))
+    });
+    store::each(db, store::GROUP_MEMBER, scope.id(), |r: store::GroupMemberRow| {
+        let principal = r.principal_id.to_string();
+        rows.live(&key(&r.whose, &principal), || name(&r.whose, &principal), &r, report);
+    })
+    .await?;
+    rows.missing(report);
+    Ok(())
+}
+
+async fn roles(db: &mut Reader, scope: &Scope, state: &State, report: &mut Report) -> Result<()> {
+    let mut rows = Rows::chains(&row::ROLE, &state.roles, |slug| scope.child("roles", slug));
+    store::each(db, store::ROLE, scope.id(), |r: store::RoleRow| {
+        rows.live(&r.slug, || scope.child("roles", &r.slug), &r, report);
+    })
+    .await?;
+    rows.missing(report);
+    let key = |role: &str, kind: &str, member: &str| format!("{role}/{kind}/{member}");
+    let name = |role: &str, member: &str| format!("{} -> {member}", scope.child("roles", role));
+    let mut rows = Rows::bag(&row::ROLE_MEMBER, &state.role_members, |_, row| {
+        let text = |field| row.text(&row::ROLE_MEMBER, field);
+        (key(text("role"), text("kind"), text("member_id")), name(text("role"), text("slug")))
+    });
+    store::each(db, store::ROLE_MEMBER, scope.id(), |r: store::RoleMemberRow| {
+        let member = r.member_id.to_string();
+        rows.live(&key(&r.whose, &r.kind, &member), || name(&r.whose, &member), &r, report);
+    })
+    .await?;
+    rows.missing(report);
+    let pairs = |(role, chain): (&String, &Chain)| -> Vec<(String, String)> {
+        chain.included.iter().map(|other| (role.clone(), other.clone())).collect()
+    };
+    let mut recorded: BTreeSet<_> = state.roles.iter().flat_map(pairs).collect();
+    let row = |(role, other): &(String, String)| name(role, other);
+    store::each(db, store::INCLUSION, scope.id(), |r: store::InclusionRow| {
+        report.rows += 1;
+        let pair = (r.whose, r.included);
+        if !recorded.remove(&pair) {
+            whole("role_inclusion", row(&pair), true, report);
+        }
+    })
+    .await?;
+    for pair in &recorded {
+        whole("role_inclusion", row(pair), false, report);
+    }
+    Ok(())
+}
+
+async fn entitlements(db: &mut Reader, scope: &Scope, state: &State, report: &mut Report) -> Result<()> {
+    let mut rows = Rows::bag(&row::ENTITLEMENT, &state.entitlements, |id, row| {
+        (id.to_string(), scope.child("entitlements", row.text(&row::ENTITLEMENT, "slug")))
+    });
+    store::each(db, store::ENTITLEMENT, scope.id(), |r: store::EntitlementRow| {
+        rows.live(&r.id.to_string(), || scope.child("entitlements", &r.slug), &r, report);
+    })
+    .await?;
+    rows.missing(report);
+    Ok(())
+}
+
+/// What the log says of one table, and has not been found in it yet.
+struct Rows<'s> {
+    spec: &'static Spec,
+    expected: BTreeMap<String, (String, &'s Row)>,
+}
+
+impl<'s> Rows<'s> {
+    fn new(spec: &'static Spec) -> Self {
+        Self { spec, expected: BTreeMap::new() }
+    }
+
+    fn chains(
+        spec: &'static Spec,
+        chains: &'s BTreeMap<String, Chain>,
+        name: impl Fn(&str) -> String,
+    ) -> Self {
+        let mut rows = Self::new(spec);
+        for (slug, chain) in chains {
+            if let Some(row) = &chain.row {
+                rows.expect(slug.clone(), name(slug), row);
+            }
+        }
+        rows
+    }
+
+    fn bag(
+        spec: &'static Spec,
+        bag: &'s Bag,
+        key_and_name: impl Fn(&Uuid, &Row) -> (String, String),
+    ) -> Self {
+        let mut rows = Self::new(spec);
+        for (id, row) in &bag.rows {
+            let (key, name) = key_and_name(id, row);
+            rows.expect(key, name, row);
+        }
+        rows
+    }
+
+    fn expect(&mut self, key: String, name: String, row: &'s Row) {
+        self.expected.insert(key, (name, row));
+    }
+
+    /// A row that is in the table.
+    fn live(&mut self, key: &str, name: impl Fn() -> String, live: &impl Serialize, report: &mut Report) {
+        report.rows += 1;
+        let Some((name, recorded)) = self.expected.remove(key) else {
+            whole(self.spec.table, name(), true, report);
+            return;
+        };
+        let live = serde_json::to_value(live).unwrap_or_default();
+        for column in self.spec.columns {
+            let (live, said) = (live.get(column).unwrap_or(&Value::Null), recorded.get(self.spec, column));
+            let personal = self.spec.personal.contains(column);
+            if same(live, said) || (personal && blank(live) && said.as_str() == Some(ERASED)) {
+                continue;
+            }
+            let difference = Difference {
+                table: self.spec.table,
+                row: name.clone(),
+                field: (*column).to_owned(),
+                live: shown(live, personal),
+                recorded: shown(said, personal),
+            };
+            report.found(difference, [live, said]);
+        }
+    }
+
+    /// What is left is not in the table.
+    fn missing(self, report: &mut Report) {
+        for (name, _) in self.expected.into_values() {
+            whole(self.spec.table, name, false, report);
+        }
+    }
+}
+
+/// Whether a person's data was taken away.
+fn blank(live: &Value) -> bool {
+    matches!(live.as_str(), Some("" | ERASED))
+}
+
+/// A row is in the table and not in the log, or the other way round.
+fn whole(table: &'static str, row: String, live: bool, report: &mut Report) {
+    let (there, none) = ("a row".to_owned(), "none".to_owned());
+    let (live, recorded) = if live { (there, none) } else { (none, there) };
+    let values = [json!(live), json!(recorded)];
+    let difference = Difference { table, row, field: String::new(), live, recorded };
+    report.found(difference, [&values[0], &values[1]]);
+}
+
+/// Ends the fold: what is recorded later than something that is not recorded counts, and what is not recorded is noted.
+fn close(state: &mut State, scope: &Scope, report: &mut Report) {
+    let mut lost = |table: &'static str, row: String, revision: i64| {
+        let recorded = format!("no event that leads on from revision {revision}");
+        let difference =
+            Difference { table, row, field: "revision".to_owned(), live: "later ones".to_owned(), recorded };
+        report.found(difference, [&Value::Null, &json!(revision)]);
+    };
+    for from in state.tenant.close(&row::TENANT) {
+        lost("tenant", scope.to_string(), from);
+    }
+    let State { principals, groups, roles, .. } = state;
+    let chains = [
+        (principals, &row::PRINCIPAL, "principals"),
+        (groups, &row::GROUP, "groups"),
+        (roles, &row::ROLE, "roles"),
+    ];
+    for (chains, spec, collection) in chains {
+        for (slug, chain) in chains {
+            for from in chain.close(spec) {
+                lost(spec.table, scope.child(collection, slug), from);
+            }
+        }
+    }
+    let State { group_members, role_members, entitlements, duties, .. } = state;
+    let bags = [
+        (group_members, &row::GROUP_MEMBER),
+        (role_members, &row::ROLE_MEMBER),
+        (entitlements, &row::ENTITLEMENT),
+        (duties, &row::DUTY),
+    ];
+    for (bag, spec) in bags {
+        for id in bag.gone.keys() {
+            let (live, recorded) = ("none".to_owned(), "an end without a beginning".to_owned());
+            let row = format!("{scope} {id}");
+            let difference = Difference { table: spec.table, row, field: String::new(), live, recorded };
+            report.found(difference, [&Value::Null, &json!(id)]);
+        }
+    }
+}
+
+/// Opens what is sealed in the rows of principals, and says in each where it lives.
+async fn open(kernel: &Kernel, db: &mut impl Executor, scope: &Scope, state: &mut State) -> Result<()> {
+    let spec = &row::PRINCIPAL;
+    for row in state.principals.values_mut().filter_map(|chain| chain.row.as_mut()) {
+        row.put(spec, "scope_kind", json!(scope.kind().as_str()));
+        for field in spec.personal {
+            if let Some((mut entry, pointer)) = reopened(row.get(spec, field)) {
+                // what cannot be opened stays sealed, and is a difference
+                if let Err(error) = kernel.subjects.open(db, &mut entry).await {
+                    tracing::error!(%scope, field, %error, "a sealed field of the audit log cannot be opened");
+                    continue;
+                }
+                let plain = entry.pointer(&pointer).cloned().unwrap_or_default();
+                row.put(spec, field, plain);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! SQL of the comparison: the tables as they are, row by row, in the order of their names.
+
+use futures::TryStreamExt as _;
+use kernel::{
+    Result,
+    clock::Time,
+    db::Executor,
+    error::Error,
+    on,
+    scope::{PartnerRef, Scope, TenantRef},
+};
+use serde::Serialize;
+use sqlx::{FromRow, postgres::PgRow, sqlite::SqliteRow};
+use uuid::Uuid;
+
+/// The scope of that identity, also a deleted one.
+pub async fn scope_get(db: &mut impl Executor, id: Uuid) -> Result<Scope> {
+    if id.is_nil() {
+        return Ok(Scope::Platform);
+    }
+    let tenant = "SELECT t.id AS tenant_id, t.slug AS tenant_slug, t.state, p.id AS partner_id, p.slug AS partner_slug \
+         FROM tenant t JOIN partner p ON p.id = t.partner_id WHERE t.id = $1";
+    let tenant: Option<TenantRef> = on!(db, |c| sqlx::query_as(tenant).bind(id).fetch_optional(c))?;
+    if let Some(tenant) = tenant {
+        return Ok(Scope::Tenant(tenant));
+    }
+    let partner = "SELECT id AS partner_id, slug AS partner_slug FROM partner WHERE id = $1";
+    let partner: Option<PartnerRef> = on!(db, |c| sqlx::query_as(partner).bind(id).fetch_optional(c))?;
+    partner.map(Scope::Partner).ok_or_else(|| Error::not_found("scope", id))
+}
+
+/// All partners and tenants, deleted ones too.
+pub async fn scope_list(db: &mut impl Executor) -> Result<Vec<Uuid>> {
+    let query = "SELECT id FROM partner UNION ALL SELECT id FROM tenant ORDER BY id";
+    on!(db, |c| sqlx::query_scalar(query).fetch_all(c))
+}
+
+/// A tenant as stored.
+#[derive(Serialize, FromRow)]
+pub struct TenantRow {
+    pub slug: String,
+    pub display_name: String,
+    pub state: String,
+    pub revision: i64,
+    pub create_time: Time,
+    pub update_time: Time,
+    pub delete_time: Option<Time>,
+}
+
+/// A principal as stored.
+#[derive(Serialize, FromRow)]
+pub struct PrincipalRow {
+    pub id: Uuid,
+    pub scope_kind: String,
+    pub slug: String,
+    pub kind: String,
+    pub display_name: String,
+    pub email: String,
+    pub unit_id: Option<Uuid>,
+    pub owner_id: Option<Uuid>,
+    pub state: String,
+    pub revision: i64,
+    pub create_time: Time,
+    pub update_time: Time,
+    pub delete_time: Option<Time>,
+}
+
+/// A group as stored.
+#[derive(Serialize, FromRow)]
+pub struct GroupRow {
+    pub id: Uuid,
+    pub slug: String,
+    pub display_name: String,
+    pub external_id: String,
+    pub revision: i64,
+    pub create_time: Time,
+    pub update_time: Time,
+    pub delete_time: Option<Time>,
+}
+
+/// A role as stored.
+#[derive(Serialize, FromRow)]
+pub struct RoleRow {
+    pub id: Uuid,
+    pub slug: String,
+    pub display_name: String,
+    pub description: String,
+    pub revision: i64,
+    pub create_time: Time,
+    pub update_time: Time,
+    pub delete_time: Option<Time>,
+}
+
+/// A membership of a group as stored.
+#[derive(Serialize, FromRow)]
+pub struct GroupMemberRow {
+    /// The group's id in names.
+    #[serde(skip)]
+    pub whose: String,
+    pub id: Uuid,
+    pub principal_id: Uuid,
+    pub create_time: Time,
+}
+
+/// A membership of a role as stored.
+#[derive(Serialize, FromRow)]
+pub struct RoleMemberRow {
+    /// The role's id in names.
+    #[serde(skip)]
+    pub whose: String,
+    pub id: Uuid,
+    pub kind: String,
+    pub member_id: Uuid,
+    pub create_time: Time,
+}
+
+/// An inclusion as stored, by ids in names.
+#[derive(FromRow)]
+pub struct InclusionRow {
+    pub whose: String,
+    pub included: String,
+}
+
+/// An entitlement as stored.
+#[derive(Serialize, FromRow)]
+pub struct EntitlementRow {
+    pub id: Uuid,
+    pub slug: String,
+    pub role_id: Option<Uuid>,
+    pub marketplace_id: Uuid,
+    pub plugin_id: Option<Uuid>,
+    pub target: String,
+    pub effect: String,
+    pub max_stage: String,
+    pub not_before: Option<Time>,
+    pub not_after: Option<Time>,
+    pub reason: String,
+    pub revision: i64,
+    pub create_time: Time,
+}
+
+/// A duty as stored.
+#[derive(Serialize, FromRow)]
+pub struct DutyRow {
+    pub id: Uuid,
+    pub scope_kind: String,
+    pub principal_id: Uuid,
+    pub duty: String,
+    pub create_time: Time,
+}
+
+pub const TENANT: &str = "SELECT slug, display_name, state, revision, create_time, update_time, delete_time FROM tenant WHERE id = $1";
+pub const PRINCIPAL: &str = "SELECT id, scope_kind, slug, kind, display_name, email, unit_id, owner_id, state, revision, create_time, \
+     update_time, delete_time FROM principal WHERE scope_id = $1 ORDER BY slug";
+pub const GROUP: &str = "SELECT id, slug, display_name, external_id, revision, create_time, update_time, delete_time \
+     FROM principal_group WHERE tenant_id = $1 ORDER BY slug";
+pub const ROLE: &str = "SELECT id, slug, display_name, description, revision, create_time, update_time, delete_time \
+     FROM role WHERE tenant_id = $1 ORDER BY slug";
+pub const GROUP_MEMBER: &str = "SELECT g.slug AS whose, m.id, m.principal_id, m.create_time FROM group_member m \
+     JOIN principal_group g ON g.tenant_id = m.tenant_id AND g.id = m.group_id \
+     WHERE m.tenant_id = $1 ORDER BY g.slug, m.principal_id";
+pub const ROLE_MEMBER: &str = "SELECT r.slug AS whose, m.id, m.member_kind AS kind, m.member_id, m.create_time FROM role_member m \
+     JOIN role r ON r.tenant_id = m.tenant_id AND r.id = m.role_id \
+     WHERE m.tenant_id = $1 ORDER BY r.slug, m.member_kind, m.member_id";
+pub const INCLUSION: &str = "SELECT r.slug AS whose, i.slug AS included FROM role_inclusion n \
+     JOIN role r ON r.tenant_id = n.tenant_id AND r.id = n.role_id \
+     JOIN role i ON i.tenant_id = n.tenant_id AND i.id = n.included_id \
+     WHERE n.tenant_id = $1 ORDER BY r.slug, i.slug";
+pub const ENTITLEMENT: &str = "SELECT id, slug, role_id, marketplace_id, plugin_id, target, effect, max_stage, not_before, not_after, \
+     reason, revision, create_time FROM entitlement WHERE tenant_id = $1 ORDER BY slug";
+pub const DUTY: &str =
+    "SELECT id, scope_kind, principal_id, duty, create_time FROM duty_grant WHERE scope_id = $1 ORDER BY id";
+
+/// Hands over every row that `query` finds for the scope, without holding them all.
+pub async fn each<R>(
+    db: &mut impl Executor,
+    query: &'static str,
+    scope: Uuid,
+    mut found: impl FnMut(R) + Send,
+) -> Result<()>
+where
+    R: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    let found = &mut found;
+    on!(db, |c| async {
+        let mut rows = sqlx::query_as::<_, R>(query).bind(scope).fetch(c);
+        while let Some(row) = rows.try_next().await? {
+            found(row);
+        }
+        Ok::<(), sqlx::Error>(())
+    })
+}

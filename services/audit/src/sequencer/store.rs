@@ -1,0 +1,233 @@
+//! SQL of the sequencer. Everything here is derived from the outbox and runs in transactions without an audit record.
+
+use kernel::{
+    Result,
+    clock::Time,
+    db::{Executor, placeholders},
+    execute, on,
+};
+use sqlx::AssertSqlSafe;
+use tlog::{Hash, Tile, TileId};
+use uuid::Uuid;
+
+use super::head::{Lease, LogHead};
+
+/// Rows in one INSERT.
+const ROWS: usize = 500;
+
+const HEAD: &str = "SELECT scope_id, origin, size, root, signed_size, checkpoint, sign_time, minimum_index, segments FROM audit_log \
+     WHERE scope_id = $1";
+
+/// A row of the outbox, or of the log.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Pending {
+    /// Identity of the event.
+    pub id: Uuid,
+    /// Its bytes.
+    pub entry: String,
+}
+
+/// The logs that have something to sequence.
+pub async fn pending_scopes(db: &mut impl Executor) -> Result<Vec<Uuid>> {
+    on!(db, |c| sqlx::query_scalar("SELECT DISTINCT scope_id FROM audit_pending").fetch_all(c))
+}
+
+/// The newest event that waits, if any does.
+pub async fn pending_last(db: &mut impl Executor, scope: Uuid) -> Result<Option<Uuid>> {
+    let query = "SELECT id FROM audit_pending WHERE scope_id = $1 ORDER BY id DESC LIMIT 1";
+    on!(db, |c| sqlx::query_scalar(query).bind(scope).fetch_optional(c))
+}
+
+/// Whether an event up to `last` still waits.
+pub async fn pending_until(db: &mut impl Executor, scope: Uuid, last: Uuid) -> Result<bool> {
+    let query = "SELECT COUNT(*) FROM (SELECT id FROM audit_pending WHERE scope_id = $1 AND id <= $2 LIMIT 1) AS waiting";
+    let count: i64 = on!(db, |c| sqlx::query_scalar(query).bind(scope).bind(last).fetch_one(c))?;
+    Ok(count > 0)
+}
+
+/// The oldest events that wait, at most `limit`.
+pub async fn pending_take(db: &mut impl Executor, scope: Uuid, limit: i64) -> Result<Vec<Pending>> {
+    let query = "SELECT id, entry FROM audit_pending WHERE scope_id = $1 ORDER BY id LIMIT $2";
+    on!(db, |c| sqlx::query_as(query).bind(scope).bind(limit).fetch_all(c))
+}
+
+/// Removes from the outbox what has been given an index from `first` on.
+pub async fn pending_delete(db: &mut impl Executor, scope: Uuid, first: i64) -> Result<u64> {
+    let query = "DELETE FROM audit_pending WHERE scope_id = $1 \
+         AND id IN (SELECT e.id FROM audit_event e WHERE e.scope_id = $1 AND e.idx >= $2)";
+    execute!(db, sqlx::query(query).bind(scope).bind(first))
+}
+
+/// Appends events from index `first` on.
+pub async fn event_insert_all(
+    db: &mut impl Executor,
+    scope: Uuid,
+    first: i64,
+    events: &[(Pending, Time)],
+) -> Result<()> {
+    for (n, rows) in events.chunks(ROWS).enumerate() {
+        let query = format!(
+            "INSERT INTO audit_event (scope_id, idx, id, time, entry) VALUES {}",
+            placeholders(rows.len(), 5)
+        );
+        execute!(db, {
+            let mut statement = sqlx::query(AssertSqlSafe(query.clone()));
+            for (index, (event, time)) in (first + index(n * ROWS)..).zip(rows) {
+                statement = statement.bind(scope).bind(index).bind(event.id).bind(*time).bind(&event.entry);
+            }
+            statement
+        })?;
+    }
+    Ok(())
+}
+
+/// Stores tiles; a wider one takes the place of a narrower one.
+pub async fn tile_put_all(db: &mut impl Executor, scope: Uuid, tiles: &[Tile]) -> Result<()> {
+    for rows in tiles.chunks(ROWS) {
+        let query = format!(
+            "INSERT INTO audit_tile (scope_id, level, tile, width, hashes) VALUES {} \
+             ON CONFLICT (scope_id, level, tile) DO UPDATE SET width = excluded.width, hashes = excluded.hashes",
+            placeholders(rows.len(), 5)
+        );
+        execute!(db, {
+            let mut statement = sqlx::query(AssertSqlSafe(query.clone()));
+            for tile in rows {
+                let id = tile.id();
+                statement = statement
+                    .bind(scope)
+                    .bind(i64::from(id.level()))
+                    .bind(i64::try_from(id.index()).unwrap_or(i64::MAX))
+                    .bind(i64::from(id.width()))
+                    .bind(tile.encode());
+            }
+            statement
+        })?;
+    }
+    Ok(())
+}
+
+/// The tiles of `ids`, cut to the asked width; one that is not there is missing in the answer.
+pub async fn tile_get_all(db: &mut impl Executor, scope: Uuid, ids: &[TileId]) -> Result<Vec<Tile>> {
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        let query = "SELECT hashes FROM audit_tile WHERE scope_id = $1 AND level = $2 AND tile = $3";
+        let (level, index) = (i64::from(id.level()), i64::try_from(id.index()).unwrap_or(i64::MAX));
+        let bytes: Option<Vec<u8>> =
+            on!(db, |c| sqlx::query_scalar(query).bind(scope).bind(level).bind(index).fetch_optional(c))?;
+        let wanted = usize::from(id.width()) * Hash::LEN;
+        if let Some(bytes) = bytes.as_deref().and_then(|b| b.get(..wanted))
+            && let Ok(tile) = Tile::decode(*id, bytes)
+        {
+            found.push(tile);
+        }
+    }
+    Ok(found)
+}
+
+/// The head of a log.
+pub async fn log_get(db: &mut impl Executor, scope: Uuid) -> Result<Option<LogHead>> {
+    on!(db, |c| sqlx::query_as(HEAD).bind(scope).fetch_optional(c))
+}
+
+/// Makes an empty log; one that is there stays.
+pub async fn log_insert(db: &mut impl Executor, scope: Uuid, origin: &str, now: Time) -> Result<u64> {
+    let query = "INSERT INTO audit_log (scope_id, origin, size, root, signed_size, checkpoint, sign_time, minimum_index, segments, \
+         published_size, holder, fence, lease_until, create_time) \
+         VALUES ($1, $2, 0, $3, 0, '', $4, 0, 0, 0, $5, 0, 0, $4) ON CONFLICT (scope_id) DO NOTHING";
+    let root = tlog::EMPTY_ROOT.as_bytes().to_vec();
+    execute!(db, sqlx::query(query).bind(scope).bind(origin).bind(&root).bind(now).bind(Uuid::nil()))
+}
+
+/// Moves the head over a batch, under the fence. Returns 0 when the lease or the size is another's.
+pub async fn log_extend(db: &mut impl Executor, fence: i64, old: i64, head: &LogHead) -> Result<u64> {
+    let query = "UPDATE audit_log SET size = $1, root = $2 WHERE scope_id = $3 AND fence = $4 AND size = $5";
+    execute!(
+        db,
+        sqlx::query(query).bind(head.size).bind(&head.root).bind(head.scope_id).bind(fence).bind(old)
+    )
+}
+
+/// Publishes a checkpoint, under the fence. Returns 0 when the lease is another's.
+pub async fn log_sign(db: &mut impl Executor, fence: i64, head: &LogHead) -> Result<u64> {
+    let query = "UPDATE audit_log SET signed_size = $1, checkpoint = $2, sign_time = $3 \
+         WHERE scope_id = $4 AND fence = $5 AND size >= $1 AND signed_size <= $1";
+    execute!(
+        db,
+        sqlx::query(query)
+            .bind(head.signed_size)
+            .bind(&head.checkpoint)
+            .bind(head.sign_time)
+            .bind(head.scope_id)
+            .bind(fence)
+    )
+}
+
+/// Who sequences a log.
+pub async fn lease_get(db: &mut impl Executor, scope: Uuid) -> Result<Option<Lease>> {
+    let query = "SELECT holder, fence, lease_until FROM audit_log WHERE scope_id = $1";
+    on!(db, |c| sqlx::query_as(query).bind(scope).fetch_optional(c))
+}
+
+/// Takes or renews the lease that stands at `seen`. Returns 0 when somebody else was faster.
+pub async fn lease_put(db: &mut impl Executor, scope: Uuid, seen: i64, lease: &Lease) -> Result<u64> {
+    let query =
+        "UPDATE audit_log SET holder = $1, fence = $2, lease_until = $3 WHERE scope_id = $4 AND fence = $5";
+    execute!(
+        db,
+        sqlx::query(query).bind(lease.holder).bind(lease.fence).bind(lease.until).bind(scope).bind(seen)
+    )
+}
+
+/// Gives back every lease of a process that stops.
+pub async fn lease_release(db: &mut impl Executor, holder: Uuid) -> Result<u64> {
+    execute!(db, sqlx::query("UPDATE audit_log SET lease_until = 0 WHERE holder = $1").bind(holder))
+}
+
+/// What kind of scope has that id: `tenants`, `partners`, or nothing.
+pub async fn scope_collection(db: &mut impl Executor, scope: Uuid) -> Result<Option<String>> {
+    let query =
+        "SELECT 'tenants' FROM tenant WHERE id = $1 UNION ALL SELECT 'partners' FROM partner WHERE id = $1";
+    on!(db, |c| sqlx::query_scalar(query).bind(scope).fetch_optional(c))
+}
+
+fn index(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// A checkpoint that is not in the meta log yet.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Unpublished {
+    /// Whose log.
+    pub scope_id: Uuid,
+    /// Its size.
+    pub signed_size: i64,
+    /// The note.
+    pub checkpoint: String,
+    /// What the meta log has of it.
+    pub published_size: i64,
+}
+
+/// Logs whose newest checkpoint the meta log does not have.
+pub async fn log_unpublished(db: &mut impl Executor, meta: Uuid, limit: i64) -> Result<Vec<Unpublished>> {
+    let query = "SELECT scope_id, signed_size, checkpoint, published_size FROM audit_log \
+         WHERE scope_id <> $1 AND published_size < signed_size ORDER BY scope_id LIMIT $2";
+    on!(db, |c| sqlx::query_as(query).bind(meta).bind(limit).fetch_all(c))
+}
+
+/// Notes what the meta log has. Returns 0 when somebody else was faster.
+pub async fn log_published(db: &mut impl Executor, scope: Uuid, old: i64, new: i64) -> Result<u64> {
+    let query = "UPDATE audit_log SET published_size = $1 WHERE scope_id = $2 AND published_size = $3";
+    execute!(db, sqlx::query(query).bind(new).bind(scope).bind(old))
+}
+
+/// Puts an entry into a log's outbox.
+pub async fn pending_insert(db: &mut impl Executor, scope: Uuid, id: Uuid, entry: &str) -> Result<u64> {
+    let query = "INSERT INTO audit_pending (scope_id, id, entry) VALUES ($1, $2, $3)";
+    execute!(db, sqlx::query(query).bind(scope).bind(id).bind(entry))
+}
+
+/// Adds cosignatures to a checkpoint, if it is still the newest.
+pub async fn log_cosign(db: &mut impl Executor, scope: Uuid, size: i64, checkpoint: &str) -> Result<u64> {
+    let query = "UPDATE audit_log SET checkpoint = $1 WHERE scope_id = $2 AND signed_size = $3";
+    execute!(db, sqlx::query(query).bind(checkpoint).bind(scope).bind(size))
+}

@@ -1,0 +1,105 @@
+//! Verbs of the audit log that stream, and those that keep secrets.
+
+use std::fs;
+
+use tlog::{Checkpoint, Receipt, Signer as _, inclusion_proof, leaf_hash};
+
+use super::{
+    fake::{Fake, LINK},
+    log::{ORIGIN, entry, signer},
+    provost,
+};
+use crate::Exit;
+
+#[tokio::test]
+async fn a_tail_that_broke_goes_on_where_it_ended() {
+    let (fake, address) = Fake::start().await;
+    let ran = provost(&format!("audit tail acme --from-index 0 --address {address}")).run().await;
+    assert_eq!(ran.exit, Exit::INVALID, "{ran:?}");
+    assert_eq!(ran.out, "0  role.create\n1  role.create\n2  role.create\n3  role.create\n");
+    assert!(ran.err.starts_with("the connection broke; going on where it ended\n"), "{}", ran.err);
+    assert!(fake.calls()[1].contains("from_index: 2"), "{:?}", fake.calls());
+    let json = provost(&format!("audit tail acme --from-index 2 -o json --address {address}")).run().await;
+    let actions: Vec<serde_json::Value> =
+        json.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((actions.len(), &actions[1]["index"]), (2, &"3".into()));
+}
+
+#[tokio::test]
+async fn an_export_that_broke_is_whole_in_the_end() {
+    let (fake, address) = Fake::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("events.ndjson");
+    let line = format!("audit export acme --format ndjson --out {} --address {address}", out.display());
+    let ran = provost(&format!("{line} -o json")).run().await;
+    assert_eq!(ran.exit, Exit::OK, "{ran:?}");
+    assert_eq!(fs::read_to_string(&out).unwrap(), "{\"index\":0}\n{\"index\":1}\n{\"index\":2}\n");
+    let shown: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(
+        (&shown["count"], &shown["first_index"], &shown["format"]),
+        (&3.into(), &0.into(), &"NDJSON".into())
+    );
+    let kept = fs::read_to_string(dir.path().join("events.ndjson.manifest.json")).unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&kept).unwrap(), shown);
+    assert!(fake.calls()[1].contains("from_index: 1"), "{:?}", fake.calls());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[tokio::test]
+async fn a_links_path_is_shown_once_with_a_warning() {
+    let (_fake, address) = Fake::start().await;
+    let line = format!("audit link create acme --display-name auditor --address {address}");
+    let ran = provost(&line).run().await;
+    assert_eq!((ran.exit, ran.out.matches(LINK).count()), (Exit::OK, 1), "{ran:?}");
+    assert!(ran.err.starts_with("warning: the path is shown this once"), "{}", ran.err);
+    let dry = provost(&format!("{line} --validate-only")).run().await;
+    assert_eq!((dry.out.as_str(), dry.err.as_str()), ("valid; nothing was changed\n", ""));
+}
+
+#[tokio::test]
+async fn what_cannot_be_undone_is_asked_for() {
+    for line in [
+        "audit erase acme/maria --reason request-17",
+        "audit retention set decision=200 --tenant acme",
+        "audit hold release acme/matter-1",
+        "audit link revoke tenants/acme/mirrorLinks/0197d3a0-0000-7000-8000-000000000000",
+    ] {
+        let ran = provost(&format!("{line} --address http://127.0.0.1:1")).run().await;
+        assert_eq!(ran.exit, Exit::USAGE, "{ran:?}");
+        assert!(ran.err.contains("has to be confirmed"), "{ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_verifies_and_one_changed_byte_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut tree = tlog::Appender::empty();
+    for n in 0..300 {
+        tree.append(leaf_hash(&entry(n))).unwrap();
+    }
+    let note = Checkpoint::new(ORIGIN, 300, tree.root()).unwrap().sign(&[&signer(1)]).unwrap();
+    let tiles = tree.take_tiles().into_iter().collect();
+    let receipt = Receipt::new(7, inclusion_proof(&tiles, 7, 300).unwrap(), note).unwrap().to_string();
+    let file = dir.path().join("receipt");
+    let line = format!("audit verify-receipt {}", file.display());
+    fs::write(&file, &receipt).unwrap();
+    fs::write(dir.path().join("receipt.entry"), entry(7)).unwrap();
+    fs::write(dir.path().join("receipt.vkey"), signer(1).vkey().to_string()).unwrap();
+    let good = provost(&line).run().await;
+    assert_eq!(good.exit, Exit::OK, "{good:?}");
+    assert!(good.out.contains("index 7 of 300") && good.out.contains("VERIFIED"), "{}", good.out);
+    let given = provost(&format!("{line} --vkey {}", signer(1).vkey())).run().await;
+    assert_eq!((given.exit, given.err.as_str()), (Exit::OK, ""));
+    assert_eq!(provost(&format!("{line} --vkey {}", signer(2).vkey())).run().await.exit, Exit::UNVERIFIED);
+    for byte in 0..receipt.len() {
+        let mut bad = receipt.clone().into_bytes();
+        bad[byte] ^= 1;
+        fs::write(&file, bad).unwrap();
+        assert_eq!(provost(&line).run().await.exit, Exit::UNVERIFIED, "byte {byte}");
+    }
+    fs::write(&file, &receipt).unwrap();
+    fs::write(dir.path().join("receipt.entry"), entry(8)).unwrap();
+    let other = provost(&line).run().await;
+    assert_eq!(other.exit, Exit::UNVERIFIED);
+    assert!(other.err.starts_with("NOT VERIFIED: the inclusion proof"), "{}", other.err);
+}
