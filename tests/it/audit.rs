@@ -6,6 +6,8 @@ mod events;
 mod history;
 mod reconcile;
 mod retention;
+mod saved_search;
+mod search;
 mod sequencer;
 mod storage;
 mod witness;

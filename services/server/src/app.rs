@@ -52,6 +52,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// What makes the audit logs.
     pub sequencer: Arc<Sequencer>,
+    /// What it does now and then.
+    jobs: Vec<JoinHandle<()>>,
     stop: CancellationToken,
     served: JoinHandle<Result<(), tonic::transport::Error>>,
     grace: Duration,
@@ -99,13 +101,15 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
     }
     tokio::spawn(Arc::clone(&kernel.storage).watch(stop.clone()));
     let sequencer = Sequencer::start(&kernel, &telemetry.meter()).map_err(StartError::Database)?;
+    let mut jobs = vec![audit::retention::spawn_pruner(&kernel, stop.clone())];
+    jobs.extend(audit::reconcile::spawn_reconciler(&kernel, &telemetry.meter(), stop.clone()));
     let router = server.add_routes(routes(&kernel, &sequencer, &telemetry, &stop).await);
     let incoming = Bounded::new(listener, settings.max_connections);
     let until = stop.clone();
     let served =
         tokio::spawn(router.serve_with_incoming_shutdown(incoming, async move { until.cancelled().await }));
     let grace = Duration::from_secs(settings.shutdown_grace_seconds);
-    Ok(Running { kernel, address, sequencer, stop, served, grace })
+    Ok(Running { kernel, address, sequencer, jobs, stop, served, grace })
 }
 
 /// All services and routes behind one gate.
@@ -178,6 +182,11 @@ impl Running {
             Ok(Err(error)) => tracing::error!(%error, "the server task failed"),
             Err(_) => {
                 tracing::warn!(grace_s = self.grace.as_secs(), "calls in flight were cut off at shutdown");
+            }
+        }
+        for job in self.jobs {
+            if let Err(error) = job.await {
+                tracing::error!(%error, "a periodic job failed");
             }
         }
         self.sequencer.stop().await;

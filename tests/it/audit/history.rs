@@ -17,9 +17,9 @@ const ROLES: [&str; 4] = ["r0", "r1", "r2", "r3"];
 pub struct Dice(u64);
 
 impl Dice {
-    /// From a seed other than 0.
+    /// From a seed.
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
     }
 
     /// Below `n`.
@@ -83,6 +83,11 @@ pub async fn begin(world: &World) {
     done(owner, "tenant.v1.TenantService/GoLive", json!({"name": world::ACME})).await;
 }
 
+/// Thaws the client if it is frozen.
+pub async fn thaw(world: &World) {
+    let _ = call(&world.owner, "tenant.v1.TenantService/ResumeTenant", json!({"name": world::ACME})).await;
+}
+
 /// Something happens, or is refused because it makes no sense now: both are part of a history.
 pub async fn step(world: &World, dice: &mut Dice) {
     let owner = &world.owner;
@@ -111,14 +116,14 @@ pub async fn step(world: &World, dice: &mut Dice) {
         19 => ("principal.v1.PrincipalService/ResumePrincipal", json!({"name": person})),
         20 => ("principal.v1.PrincipalService/DeletePrincipal", json!({"name": person})),
         21 => ("principal.v1.PrincipalService/UndeletePrincipal", json!({"name": person})),
-        22..=25 => return rule(world, dice, &role).await,
-        26 => {
+        22..=24 => return rule(world, dice, &role).await,
+        25 | 26 => {
             let name = named("entitlements", dice.pick(&["e0", "e1", "e2", "e3", "e4", "e5"]));
             ("entitlement.v1.EntitlementService/DeleteEntitlement", json!({"name": name}))
         }
         27 | 28 => return plugins(world, dice).await,
         _ => {
-            let verb = dice.pick(&["SuspendTenant", "ResumeTenant", "ResumeTenant"]);
+            let verb = dice.pick(&["SuspendTenant", "ResumeTenant"]);
             let _ =
                 call(owner, &format!("tenant.v1.TenantService/{verb}"), json!({"name": world::ACME})).await;
             return;
@@ -135,7 +140,10 @@ async fn rule(world: &World, dice: &mut Dice, role: &str) {
     let mut new = json!({
         "role": if dice.roll(5) == 0 { "*" } else { role },
         "target": if dice.roll(4) == 0 { "marketplaces/vendor" } else { &plugin },
-        "effect": dice.pick(&["EFFECT_DENIED", "EFFECT_AVAILABLE", "EFFECT_DEFAULT", "EFFECT_REQUIRED", "EFFECT_DEFAULT"]),
+        "effect": dice.pick(&[
+            "EFFECT_DENIED", "EFFECT_AVAILABLE", "EFFECT_AVAILABLE", "EFFECT_DEFAULT", "EFFECT_DEFAULT", "EFFECT_REQUIRED",
+            "EFFECT_REQUIRED",
+        ]),
         "maxStage": dice.pick(&["STAGE_ALPHA", "STAGE_PREVIEW", "STAGE_LIVE"]),
     });
     match dice.roll(4) {

@@ -39,7 +39,7 @@ pub async fn scopes(kernel: &Kernel) -> Vec<Uuid> {
     kernel::on!(&mut reader, |c| sqlx::query_scalar("SELECT scope_id FROM audit_log").fetch_all(c)).unwrap()
 }
 
-async fn acme(kernel: &Kernel) -> Uuid {
+pub async fn acme(kernel: &Kernel) -> Uuid {
     let mut reader = kernel.db.reader().await.unwrap();
     kernel::on!(&mut reader, |c| sqlx::query_scalar("SELECT id FROM tenant WHERE slug = 'acme'").fetch_one(c))
         .unwrap()
