@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kernel::{db::placeholders, execute};
 use sqlx::AssertSqlSafe;
-use tests::{Site, World, both_engines, raw, world};
+use tests::{World, both_engines, raw, world};
 use uuid::Uuid;
 
 use super::{events, sequencer::acme};
