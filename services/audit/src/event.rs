@@ -1,8 +1,8 @@
 //! Reading the log: search, single events, tail, head, receipt.
 //!
-//! A search is a [`filter`] that becomes a [`plan`], which is looked up in the search index ([`index`] for what is old,
-//! [`tail`] for what is new) under keyed digests ([`term`]); what may match is read, opened and checked ([`search`]).
-//! Reading is itself recorded, bursts of it once ([`reads`]).
+//! A search is a `filter` that becomes a `plan`, which is looked up in the search index (`index` for what is old,
+//! `tail` for what is new) under keyed digests (`term`); what may match is read, opened and checked (`search`).
+//! Reading is itself recorded, bursts of it once (`reads`).
 
 use kernel::authz::Action;
 use tokio_util::sync::CancellationToken;

@@ -1,6 +1,6 @@
 //! The state as the log tells it: every recorded change of a scope, applied in order.
 //!
-//! [`entry`] reads what of an event matters, [`state`] applies it, [`row`] says which columns of which table come out of it.
+//! `entry` reads what of an event matters, `state` applies it, `row` says which columns of which table come out of it.
 //! The order in which events stand in the log is not quite that in which they were committed: of two concurrent changes of
 //! one row the later may stand first. Rows with a revision are therefore folded along the chain of their revisions, and rows
 //! that only come and go by their identities, so that the outcome does not depend on it.

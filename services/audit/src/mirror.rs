@@ -4,8 +4,8 @@
 //! `/audit/v1/link/{secret}/…` is for tools that cannot send one: whoever knows the path reads that log, until the link
 //! ends or is revoked. Below each lie `checkpoint`, `vkey`, `tile/<level>/<index>` and `tile/entries/<index>`.
 //!
-//! A request passes through [`http`] (path, caller, headers), [`file`] (the bytes) and [`store`]; the links themselves are
-//! made and revoked in [`ops`].
+//! A request passes through `http` (path, caller, headers), `file` (the bytes) and `store`; the links themselves are
+//! made and revoked in `ops`.
 
 use kernel::{
     authz::{Action, Class},

@@ -3,7 +3,7 @@
 //! Three things meet here and give way in this order: a legal hold keeps events past their time and people from being
 //! erased; an erasure destroys the key of a person's data and leaves every event; pruning takes whole bundles from the
 //! front of a log once the last of their events may go. Whoever takes something away, and whoever sets a hold against it,
-//! takes the log's row first ([`store::log_lock`]), so that of two at once the second sees what the first did.
+//! takes the log's row first (`store::log_lock`), so that of two at once the second sees what the first did.
 
 use kernel::{
     Error, Result,

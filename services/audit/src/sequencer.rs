@@ -1,7 +1,7 @@
 //! From outbox to log: every pending event gets the next index, a leaf in the Merkle tree, and a place under a signed
 //! checkpoint.
 //!
-//! One batch is one transaction ([`log`]): it claims the visible rows of a log's outbox (what is pending is the cursor, so
+//! One batch is one transaction (`log`): it claims the visible rows of a log's outbox (what is pending is the cursor, so
 //! nothing can be skipped), gives gapless indexes, inserts the events, stores the tiles that changed, deletes the rows, and
 //! moves the head; the head moves only under the fence of the lease, so that of two processes one fails whole. Only what is
 //! durable is signed, and only what extends the last signed tree.

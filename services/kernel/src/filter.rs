@@ -1,4 +1,4 @@
-//! AIP-160 filters: text -> tree ([`parse`]) -> parameterised SQL ([`sql`]).
+//! AIP-160 filters: text -> tree ([`mod@parse`]) -> parameterised SQL ([`sql`]).
 //!
 //! `OR` binds tighter than `AND`; two restrictions side by side mean `AND`; `NOT` and `-` negate one term. Functions are
 //! parsed; what they mean is for who compiles the tree, and SQL lists know none.

@@ -1,6 +1,6 @@
 //! OCSF 1.8.0 (Open Cybersecurity Schema Framework): what a SIEM reads without being taught our words.
 //!
-//! [`table`] says which class and activity an action is. An act whose record lacks what its class requires, such as a refused
+//! `table` says which class and activity an action is. An act whose record lacks what its class requires, such as a refused
 //! one that never reached its object, is API Activity (6003), which every act is. A person's data is `(sealed)`; an entry whose
 //! data was opened, as a sink may send it, shows it.
 
