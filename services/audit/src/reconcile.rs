@@ -74,7 +74,8 @@ async fn compared(
 ) -> Result<(Fold, Option<String>, Report)> {
     let (id, name) = (scope.id(), scope.to_string());
     let mut db = kernel.db.reader().await?;
-    let mut fold = match start {
+    let minimum = log::minimum_index(&mut db, id).await?;
+    let mut fold = match start.filter(|fold| fold.next >= minimum) {
         Some(fold) => fold,
         None => Fold::begin(&mut db, id).await?,
     };

@@ -5,9 +5,8 @@ use kernel::{
     Result,
     clock::Time,
     db::{
-        Executor,
+        Executor, bulk,
         list::{ListQuery, ListSpec, Page, list},
-        placeholders,
         tx::Tx,
     },
     error::Error,
@@ -24,9 +23,6 @@ use crate::{
     model::{Marketplace, MarketplaceId, MarketplaceRef, Plugin, PluginRef},
     plan::KnownVersion,
 };
-
-/// Rows of one statement: at 11 columns far below the parameter limits of both engines.
-const ROWS: usize = 500;
 
 macro_rules! marketplace_columns {
     () => {
@@ -147,11 +143,10 @@ pub async fn marketplace_find(db: &mut impl Executor, slug: &Slug) -> Result<Opt
 }
 
 pub async fn plugin_insert(tx: &mut Tx<'_>, plugins: &[Plugin]) -> Result<()> {
-    for rows in plugins.chunks(ROWS) {
+    for (rows, values) in bulk(plugins, 9) {
         let query = format!(
             "INSERT INTO plugin (marketplace_id, id, slug, display_name, description, category, version_id, \
-             create_time, update_time) VALUES {}",
-            placeholders(rows.len(), 9)
+             create_time, update_time) VALUES {values}"
         );
         execute!(tx, {
             let mut statement = sqlx::query(AssertSqlSafe(query.clone()));
@@ -175,11 +170,10 @@ pub async fn plugin_insert(tx: &mut Tx<'_>, plugins: &[Plugin]) -> Result<()> {
 
 /// Makes the current version of each plugin a row.
 pub async fn plugin_version_insert(tx: &mut Tx<'_>, plugins: &[Plugin]) -> Result<()> {
-    for rows in plugins.chunks(ROWS) {
+    for (rows, values) in bulk(plugins, 11) {
         let query = format!(
             "INSERT INTO plugin_version (marketplace_id, plugin_id, id, content_sha256, version, stage, apps, skills, \
-             mcp_servers, has_hooks, create_time) VALUES {}",
-            placeholders(rows.len(), 11)
+             mcp_servers, has_hooks, create_time) VALUES {values}"
         );
         execute!(tx, {
             let mut statement = sqlx::query(AssertSqlSafe(query.clone()));

@@ -125,6 +125,24 @@ pub fn placeholders(rows: usize, columns: usize) -> String {
     rows.join(", ")
 }
 
+/// Most rows in one statement of [`bulk`].
+const BULK: usize = 64;
+
+/// Cuts `rows` into the statements of a large INSERT, each part with its VALUES.
+///
+/// SQLite looks a parameter's name up among all of its statement, which costs the square of their number, so parts are
+/// small; and a part always has a power of two of rows, so that a few texts are prepared once and used again.
+pub fn bulk<T>(rows: &[T], columns: usize) -> impl Iterator<Item = (&[T], String)> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let most = rest.len().min(BULK);
+        let size = 1 << most.checked_ilog2()?;
+        let (part, others) = rest.split_at(size);
+        rest = others;
+        Some((part, placeholders(size, columns)))
+    })
+}
+
 /// Which engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
@@ -350,5 +368,17 @@ mod tests {
     #[test]
     fn placeholders_count_on_through_the_rows() {
         assert_eq!(super::placeholders(2, 3), "($1, $2, $3), ($4, $5, $6)");
+    }
+
+    #[test]
+    fn a_large_insert_has_every_row_once_in_parts_of_few_sizes() {
+        for count in [0, 1, 2, 3, 63, 64, 65, 200] {
+            let rows: Vec<_> = (0..count).collect();
+            let parts: Vec<_> = super::bulk(&rows, 2).collect();
+            let again: Vec<i32> = parts.iter().flat_map(|(part, _)| part.to_vec()).collect();
+            assert_eq!(again, rows);
+            assert!(parts.iter().all(|(part, _)| part.len().is_power_of_two() && part.len() <= 64));
+            assert!(parts.iter().all(|(part, values)| values.matches('$').count() == part.len() * 2));
+        }
     }
 }

@@ -64,11 +64,14 @@ const SEARCHES: usize = 30;
 /// Measures.
 pub async fn run(engine: Engine, events: usize) -> Value {
     let (checkpoint_p50, checkpoint_p99) = latency(engine).await;
+    eprintln!("latency {checkpoint_p50} {checkpoint_p99} ms");
     let overhead = overhead(engine).await;
+    eprintln!("overhead {overhead}");
     let world = World::build(site(engine).await).await;
     let (secret, scope) = (world.owner.secret.clone(), acme(world.site.kernel()).await);
     let begun = Instant::now();
     fill(&world, scope, events).await;
+    eprintln!("filled");
     let sequenced = events as f64 / begun.elapsed().as_secs_f64();
     let (hit, miss) = (search(&world.owner, &hits()).await, search(&world.owner, &misses()).await);
     let (engine, dir, url, _) = world.site.stop().await;
@@ -148,6 +151,8 @@ async fn latency(engine: Engine) -> (f64, f64) {
     let query = "SELECT idx, entry FROM audit_event WHERE scope_id = $1";
     let rows: Vec<(i64, String)> =
         on!(&mut reader, |c| sqlx::query_as(query).bind(scope).fetch_all(c)).unwrap();
+    // the site's stop waits for every connection
+    drop(reader);
     let mut waits: Vec<_> = rows
         .iter()
         .filter_map(|(idx, entry)| {

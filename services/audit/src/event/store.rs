@@ -3,7 +3,7 @@
 use kernel::{
     Result,
     clock::Time,
-    db::{Executor, placeholders},
+    db::{Executor, bulk},
     execute,
     ids::EventId,
     on,
@@ -13,8 +13,6 @@ use uuid::Uuid;
 
 use super::model::Row;
 
-/// Rows in one INSERT.
-const ROWS: usize = 500;
 /// Values in one IN list.
 const VALUES: usize = 256;
 
@@ -196,11 +194,10 @@ pub async fn term_insert_all(
     (level, segment): (i64, i64),
     terms: &[(i64, Vec<u8>)],
 ) -> Result<()> {
-    for rows in terms.chunks(ROWS) {
+    for (rows, values) in bulk(terms, 5) {
         let query = format!(
-            "INSERT INTO audit_term (scope_id, level, segment, term, bits) VALUES {} \
-             ON CONFLICT (scope_id, level, segment, term) DO NOTHING",
-            placeholders(rows.len(), 5)
+            "INSERT INTO audit_term (scope_id, level, segment, term, bits) VALUES {values} \
+             ON CONFLICT (scope_id, level, segment, term) DO NOTHING"
         );
         execute!(db, {
             let mut query = sqlx::query(AssertSqlSafe(query.clone()));

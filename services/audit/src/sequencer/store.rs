@@ -3,7 +3,8 @@
 use kernel::{
     Result,
     clock::Time,
-    db::{Executor, placeholders},
+    db::{Executor, bulk},
+    error::Error,
     execute, on,
 };
 use sqlx::AssertSqlSafe;
@@ -11,9 +12,6 @@ use tlog::{Hash, Tile, TileId};
 use uuid::Uuid;
 
 use super::head::{Lease, LogHead};
-
-/// Rows in one INSERT.
-const ROWS: usize = 500;
 
 const HEAD: &str = "SELECT scope_id, origin, size, root, signed_size, checkpoint, sign_time, minimum_index, segments FROM audit_log \
      WHERE scope_id = $1";
@@ -65,29 +63,27 @@ pub async fn event_insert_all(
     first: i64,
     events: &[(Pending, Time)],
 ) -> Result<()> {
-    for (n, rows) in events.chunks(ROWS).enumerate() {
-        let query = format!(
-            "INSERT INTO audit_event (scope_id, idx, id, time, entry) VALUES {}",
-            placeholders(rows.len(), 5)
-        );
+    let mut next = first;
+    for (rows, values) in bulk(events, 5) {
+        let query = format!("INSERT INTO audit_event (scope_id, idx, id, time, entry) VALUES {values}");
         execute!(db, {
             let mut statement = sqlx::query(AssertSqlSafe(query.clone()));
-            for (index, (event, time)) in (first + index(n * ROWS)..).zip(rows) {
+            for (index, (event, time)) in (next..).zip(rows) {
                 statement = statement.bind(scope).bind(index).bind(event.id).bind(*time).bind(&event.entry);
             }
             statement
         })?;
+        next += i64::try_from(rows.len()).map_err(Error::internal)?;
     }
     Ok(())
 }
 
 /// Stores tiles; a wider one takes the place of a narrower one.
 pub async fn tile_put_all(db: &mut impl Executor, scope: Uuid, tiles: &[Tile]) -> Result<()> {
-    for rows in tiles.chunks(ROWS) {
+    for (rows, values) in bulk(tiles, 5) {
         let query = format!(
-            "INSERT INTO audit_tile (scope_id, level, tile, width, hashes) VALUES {} \
-             ON CONFLICT (scope_id, level, tile) DO UPDATE SET width = excluded.width, hashes = excluded.hashes",
-            placeholders(rows.len(), 5)
+            "INSERT INTO audit_tile (scope_id, level, tile, width, hashes) VALUES {values} \
+             ON CONFLICT (scope_id, level, tile) DO UPDATE SET width = excluded.width, hashes = excluded.hashes"
         );
         execute!(db, {
             let mut statement = sqlx::query(AssertSqlSafe(query.clone()));
@@ -188,10 +184,6 @@ pub async fn scope_collection(db: &mut impl Executor, scope: Uuid) -> Result<Opt
     let query =
         "SELECT 'tenants' FROM tenant WHERE id = $1 UNION ALL SELECT 'partners' FROM partner WHERE id = $1";
     on!(db, |c| sqlx::query_scalar(query).bind(scope).fetch_optional(c))
-}
-
-fn index(n: usize) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// A checkpoint that is not in the meta log yet.
