@@ -45,6 +45,8 @@ packages! {
     retention => "provost.retention.v1";
     /// Job roles.
     role => "provost.role.v1";
+    /// Logs followed into somebody's SIEM.
+    sink => "provost.sink.v1";
     /// Client organisations and their lifecycle.
     tenant => "provost.tenant.v1";
     /// API tokens.

@@ -3,7 +3,11 @@
 mod access;
 mod crash;
 mod events;
+mod evidence;
+mod export;
 mod history;
+mod mirror;
+mod peers;
 mod reconcile;
 mod retention;
 mod saved_search;

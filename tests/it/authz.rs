@@ -83,6 +83,7 @@ fn name_in_acme(service: &str) -> Option<&'static str> {
         "EntitlementService" => "tenants/acme/entitlements/e",
         "TokenService" => "tenants/acme/tokens/01a20000-0000-7000-8000-000000000000",
         "DutyService" => "tenants/acme/dutyGrants/01a20000-0000-7000-8000-000000000000",
+        "SinkService" => "tenants/acme/sinks/siem",
         _ => return None,
     })
 }
@@ -104,7 +105,7 @@ both_engines! {
             let service = method.parent_service().name().to_owned();
             let fill = |field: &str| match field {
                 "name" => name_in_acme(&service).map(str::to_owned),
-                "parent" if path.ends_with("Members") => name_in_acme(&service).map(str::to_owned),
+                "parent" if path.ends_with("Members") || path.ends_with("ListDeadLetters") => name_in_acme(&service).map(str::to_owned),
                 last => into_acme(last),
             };
             let request = raw::request(&method.input(), &fill);

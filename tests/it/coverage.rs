@@ -136,6 +136,7 @@ async fn live_a_life(world: &World) {
     call(owner, "duty.v1.DutyService/RevokeDuty", json!({"name": grant["name"]})).await;
     tokens(world).await;
     record(world).await;
+    sinks(world).await;
     lifecycle(world, boss).await;
 }
 
@@ -195,6 +196,20 @@ async fn record(world: &World) {
     let name = "tenants/acme/principals/leaver";
     call(owner, "principal.v1.PrincipalService/DeletePrincipal", json!({"name": name})).await;
     call(owner, &retention("EraseSubject"), json!({"principal": name, "reason": "asked for"})).await;
+}
+
+/// Where the record goes.
+async fn sinks(world: &World) {
+    let owner = &world.owner;
+    let sink = |rpc: &str| format!("sink.v1.SinkService/{rpc}");
+    let (name, target) = ("tenants/acme/sinks/siem", json!({"url": "https://siem.invalid/in"}));
+    let new =
+        json!({"parent": world::ACME, "sinkId": "siem", "sink": {"displayName": "S", "webhook": target}});
+    call(owner, &sink("CreateSink"), new).await;
+    call(owner, &sink("UpdateSink"), json!({"sink": {"name": name, "displayName": "T"}})).await;
+    for verb in ["PauseSink", "ResumeSink", "ReplaySink", "TestSink", "RedeliverDeadLetters", "DeleteSink"] {
+        call(owner, &sink(verb), json!({"name": name})).await;
+    }
 }
 
 async fn lifecycle(world: &World, boss: &Caller) {

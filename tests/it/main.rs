@@ -21,6 +21,7 @@ mod process;
 mod quickstart;
 mod schema;
 mod server;
+mod sink;
 mod telemetry;
 mod tenancy;
 mod tokens;

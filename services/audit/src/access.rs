@@ -129,7 +129,7 @@ fn cursor(size: i64, platform: i64, place: &Place) -> Cursor {
 }
 
 /// The past of a tenant at a moment, as the first `sizes` events of its log and of the platform's tell it.
-async fn past(
+pub(crate) async fn past(
     kernel: &Arc<Kernel>,
     log: &Sequencer,
     tenant: &TenantRef,

@@ -18,15 +18,15 @@ use kernel::{
 };
 use proto::audit::v1::{self as pb, ExportFormat};
 
-use crate::{Sequencer, event::Filter, sequencer::LogHead};
+use crate::{Sequencer, event::Filter, log_name, sequencer::LogHead};
 
 mod columns;
-mod csv;
-mod ndjson;
+pub(crate) mod csv;
+pub(crate) mod ndjson;
 pub mod ocsf;
 mod parquet;
-mod row;
-mod store;
+pub(crate) mod row;
+pub(crate) mod store;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -48,7 +48,7 @@ const EXPORT: Action = Action {
 pub const ACTIONS: &[Action] = &[EXPORT];
 
 /// Adds events to a file, in the order of their indexes.
-trait Encoder: Send {
+pub(crate) trait Encoder: Send {
     /// Writes an event to `out`, now or later.
     fn event(&mut self, row: &Row, out: &mut Vec<u8>) -> Result<()>;
 
@@ -113,12 +113,4 @@ fn encoder(format: ExportFormat, scope: &Scope) -> Result<Box<dyn Encoder>> {
             return Err(Error::invalid("format", "is required: NDJSON, CSV, PARQUET or OCSF"));
         }
     })
-}
-
-/// `auditLog` below the scope.
-fn log_name(scope: &Scope) -> String {
-    match scope {
-        Scope::Platform => "auditLog".to_owned(),
-        _ => format!("{scope}/auditLog"),
-    }
 }

@@ -13,6 +13,7 @@ pub mod row;
 pub mod state;
 pub mod store;
 
+use crate::event::store::log_minimum;
 use entry::Entry;
 use state::State;
 
@@ -35,7 +36,7 @@ impl Fold {
     /// Errors: OUT_OF_RANGE when events were removed of which nothing was kept.
     pub async fn begin(db: &mut impl Executor, scope: Uuid) -> Result<Self> {
         let fold = store::snapshot_get(db, scope).await?.unwrap_or_default();
-        let minimum = store::minimum_index(db, scope).await?;
+        let minimum = log_minimum(db, scope).await?;
         if fold.next < minimum {
             let message = format!(
                 "cannot be answered: the events below index {minimum} are gone and nothing was kept of them"
@@ -91,6 +92,6 @@ impl Fold {
 
     /// Refuses what was folded while events that it begins with were removed: it is to be folded again.
     pub async fn whole(db: &mut impl Executor, scope: Uuid, begun: i64) -> Result<()> {
-        if store::minimum_index(db, scope).await? > begun { Err(Error::Conflict) } else { Ok(()) }
+        if log_minimum(db, scope).await? > begun { Err(Error::Conflict) } else { Ok(()) }
     }
 }

@@ -2,7 +2,7 @@
 //! that is searched, exported, kept and pruned.
 //!
 //! The life of an event: the outbox row of a committed change -> [`sequencer`] (index, tiles, checkpoint) -> `audit_event`
-//! -> [`event`] (search, read, receipt), [`export`], [`mirror`] (tiles over HTTP) -> [`retention`] (holds, erasure, pruning).
+//! -> [`event`] (search, read, receipt), [`export`], [`evidence`], [`mirror`] (tiles over HTTP) -> [`retention`] (holds, erasure, pruning).
 
 #![cfg_attr(
     test,
@@ -17,7 +17,7 @@
 
 use std::sync::Arc;
 
-use kernel::{Kernel, authz::Action};
+use kernel::{Kernel, authz::Action, scope::Scope};
 use proto::{
     audit::v1::audit_service_server::AuditServiceServer,
     retention::v1::retention_service_server::RetentionServiceServer,
@@ -26,6 +26,7 @@ use tonic::service::RoutesBuilder;
 
 pub mod access;
 pub mod event;
+pub mod evidence;
 pub mod export;
 pub mod fold;
 pub mod https;
@@ -44,6 +45,7 @@ pub fn actions() -> impl Iterator<Item = &'static Action> {
     [
         event::ACTIONS,
         export::ACTIONS,
+        evidence::ACTIONS,
         access::ACTIONS,
         saved_search::ACTIONS,
         mirror::ACTIONS,
@@ -61,4 +63,12 @@ pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>, sequencer:
     let retention =
         retention::rpc::RetentionRpc { kernel: Arc::clone(kernel), sequencer: Arc::clone(sequencer) };
     routes.add_service(RetentionServiceServer::new(retention).max_decoding_message_size(limit));
+}
+
+/// Name of a scope's log.
+fn log_name(scope: &Scope) -> String {
+    match scope {
+        Scope::Platform => "auditLog".to_owned(),
+        _ => format!("{scope}/auditLog"),
+    }
 }

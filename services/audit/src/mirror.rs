@@ -1,6 +1,7 @@
 //! Logs as files over HTTP (C2SP tlog-tiles): what a mirror downloads, and what a verifier needs of us.
 //!
-//! `GET /audit/v1/platform/…`, `/audit/v1/partners/{partner}/…` and `/audit/v1/tenants/{tenant}/…` ask for a bearer token;
+//! `GET /audit/v1/platform/…`, `/audit/v1/partners/{partner}/…` and `/audit/v1/tenants/{tenant}/…` ask for a bearer token, and
+//! so does `/audit/v1/meta/…`, the deployment's meta log, which whoever may mirror the platform's may mirror too;
 //! `/audit/v1/link/{secret}/…` is for tools that cannot send one: whoever knows the path reads that log, until the link
 //! ends or is revoked. Below each lie `checkpoint`, `vkey`, `tile/<level>/<index>` and `tile/entries/<index>`.
 //!

@@ -13,7 +13,7 @@ use kernel::{
     Kernel, Result,
     authz::{Action, Class},
     db::retry,
-    hash,
+    error::Error,
     scope::Scope,
 };
 use opentelemetry::{
@@ -25,7 +25,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::fold::{Fold, store as log};
+use crate::{
+    event::store::log_minimum,
+    fold::{Fold, store as log},
+    log_name,
+    retention::store::scope_get,
+};
 
 pub mod compare;
 pub mod report;
@@ -55,7 +60,8 @@ pub async fn reconcile(kernel: &Arc<Kernel>, scope: Uuid) -> Result<Report> {
 
 /// The same, with what an earlier run folded of the log, and which takes its place.
 async fn resume(kernel: &Arc<Kernel>, id: Uuid, fold: &mut Option<Fold>) -> Result<Report> {
-    let scope = store::scope_get(&mut kernel.db.reader().await?, id).await?;
+    let scope = scope_get(&mut kernel.db.reader().await?, id).await?;
+    let scope = scope.ok_or_else(|| Error::not_found("scope", id))?;
     let (folded, known, mut report) = retry::on_conflict(|| compared(kernel, &scope, fold.clone())).await?;
     *fold = Some(folded);
     let found = Some(report.digest.clone()).filter(|_| report.count > 0);
@@ -74,7 +80,7 @@ async fn compared(
 ) -> Result<(Fold, Option<String>, Report)> {
     let (id, name) = (scope.id(), scope.to_string());
     let mut db = kernel.db.reader().await?;
-    let minimum = log::minimum_index(&mut db, id).await?;
+    let minimum = log_minimum(&mut db, id).await?;
     let mut fold = match start.filter(|fold| fold.next >= minimum) {
         Some(fold) => fold,
         None => Fold::begin(&mut db, id).await?,
@@ -122,13 +128,6 @@ async fn raise(kernel: &Arc<Kernel>, scope: &Scope, report: &Report) -> Result<(
     ctx.record(audit.after(&raised)).await?;
     tracing::error!(%scope, count = report.count, tables = report.tables(), "the tables are not what the audit log says");
     Ok(())
-}
-
-fn log_name(scope: &Scope) -> String {
-    match scope {
-        Scope::Platform => "auditLog".to_owned(),
-        other => format!("{other}/auditLog"),
-    }
 }
 
 /// Every scope that has a log: the platform, partners and tenants, deleted ones too.
@@ -222,9 +221,4 @@ impl Job {
             self.folds.insert(scope, fold);
         }
     }
-}
-
-/// The digest of nothing found.
-pub(crate) fn no_digest(key: &[u8; 32]) -> [u8; 32] {
-    hash::mac(key, b"")
 }

@@ -18,11 +18,12 @@ mod model;
 mod ops;
 mod prune;
 pub mod rpc;
-mod store;
+pub(crate) mod store;
 #[cfg(test)]
 mod tests;
 
 pub use prune::{prune, spawn_pruner};
+pub use store::scope_get;
 
 const EVERYWHERE: &[ScopeKind] = &[ScopeKind::Platform, ScopeKind::Partner, ScopeKind::Tenant];
 

@@ -7,7 +7,7 @@ use kernel::{Kernel, list_query};
 use proto::audit::v1::{self as pb, audit_service_server::AuditService};
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::{Sequencer, access, event, export, mirror, saved_search};
+use crate::{Sequencer, access, event, evidence, export, mirror, saved_search};
 
 /// `provost.audit.v1.AuditService`.
 pub struct AuditRpc {
@@ -21,6 +21,7 @@ pub struct AuditRpc {
 impl AuditService for AuditRpc {
     type TailAuditEventsStream = BoxStream<'static, Result<pb::TailAuditEventsResponse, Status>>;
     type ExportAuditEventsStream = BoxStream<'static, Result<pb::ExportAuditEventsResponse, Status>>;
+    type ExportEvidenceStream = BoxStream<'static, Result<pb::ExportEvidenceResponse, Status>>;
 
     async fn list_audit_events(
         &self,
@@ -74,6 +75,14 @@ impl AuditService for AuditRpc {
     ) -> Result<Response<Self::ExportAuditEventsStream>, Status> {
         let log = Arc::clone(&self.sequencer);
         self.kernel.serve_stream(request, |ctx, r| export::export(ctx, log, r)).await
+    }
+
+    async fn export_evidence(
+        &self,
+        request: Request<pb::ExportEvidenceRequest>,
+    ) -> Result<Response<Self::ExportEvidenceStream>, Status> {
+        let log = Arc::clone(&self.sequencer);
+        self.kernel.serve_stream(request, |ctx, r| evidence::evidence_export(ctx, log, r)).await
     }
 
     async fn list_access_as_of(

@@ -27,6 +27,7 @@ mod key;
 mod log;
 pub mod meta;
 mod metrics;
+mod signed;
 pub mod store;
 pub mod witness;
 
@@ -299,7 +300,7 @@ impl Sequencer {
                     break;
                 }
                 if Instant::now() > until {
-                    return Err(behind());
+                    return Err(Error::AuditBehind);
                 }
             }
         }
@@ -308,10 +309,13 @@ impl Sequencer {
 
     /// The head as it is; one of size 0 for a log without events.
     pub async fn head(&self, scope: Uuid) -> Result<LogHead> {
-        let found = store::log_get(&mut self.kernel.db.reader().await?, scope).await?;
-        Ok(found.unwrap_or_else(|| LogHead {
+        let mut db = self.kernel.db.reader().await?;
+        if let Some(found) = store::log_get(&mut db, scope).await? {
+            return Ok(found);
+        }
+        Ok(LogHead {
             scope_id: scope,
-            origin: String::new(),
+            origin: log::origin(&self.kernel, &mut db, scope).await?,
             size: 0,
             root: tlog::EMPTY_ROOT.as_bytes().to_vec(),
             signed_size: 0,
@@ -319,7 +323,7 @@ impl Sequencer {
             sign_time: self.kernel.clock.now(),
             minimum_index: 0,
             segments: 0,
-        }))
+        })
     }
 
     /// A head whose checkpoint covers `index`; waits at most `wait`, then `UNAVAILABLE`.
@@ -331,7 +335,7 @@ impl Sequencer {
                 return Ok(head);
             }
             if Instant::now() > until {
-                return Err(behind());
+                return Err(Error::AuditBehind);
             }
             match self.sequence(scope).await {
                 Ok(_) | Err(Error::Conflict) => sleep(LOOK).await,
@@ -350,6 +354,14 @@ impl Sequencer {
         self.progress.subscribe()
     }
 
+    /// Signs a statement about a log with the log's keys. `name` and `text` must be such that neither passes for a checkpoint.
+    pub fn sign_statement(&self, name: &str, text: &str) -> Result<tlog::Note> {
+        if tlog::Checkpoint::parse(text).is_ok() {
+            return Err(Error::internal("a statement that passes for a checkpoint is not signed"));
+        }
+        self.keys.sign_text(name, text)
+    }
+
     /// Verifier keys of the log with that origin, the current first.
     pub fn verifier_keys(&self, origin: &str) -> Vec<String> {
         self.keys.verifier_keys(origin)
@@ -359,11 +371,4 @@ impl Sequencer {
 /// The verifier key of the log with that origin, from the text of a key file.
 pub fn verifier_key(key_file: &str, origin: &str) -> Result<String> {
     Keys::parse(key_file).map(|keys| keys.verifier_keys(origin).concat())
-}
-
-fn behind() -> Error {
-    Error::DatabaseUnavailable {
-        cause: "the audit log is behind: the process that sequences it does not get on; see its log"
-            .to_owned(),
-    }
 }

@@ -156,6 +156,9 @@ pub enum Command {
     /// The record of every act
     #[command(subcommand)]
     Audit(commands::audit::Command),
+    /// Logs followed into a SIEM
+    #[command(subcommand)]
+    Sink(commands::sink::Command),
     /// Named places to talk to
     #[command(subcommand)]
     Context(commands::context::Command),
@@ -179,6 +182,7 @@ impl Command {
     pub fn is_local(&self) -> bool {
         match self {
             Self::Audit(command) => command.is_local(),
+            Self::Sink(command) => command.is_local(),
             _ => matches!(self, Self::Context(_) | Self::Version | Self::Completions { .. }),
         }
     }

@@ -12,6 +12,7 @@ pub mod partner;
 pub mod plugin;
 pub mod principal;
 pub mod role;
+pub mod sink;
 pub mod tenant;
 pub mod token;
 pub mod unit;
@@ -46,6 +47,7 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         Command::Usage(command) => usage::run(command, app).await,
         Command::Meter(usage::MeterCommand::List) => usage::meters(app).await,
         Command::Audit(command) => audit::run(command, app).await,
+        Command::Sink(command) => sink::run(command, app).await,
         Command::Context(command) => context::run(command, app),
         Command::Bootstrap(args) => token::bootstrap(args, app).await,
         Command::Whoami => token::whoami(app).await,

@@ -21,6 +21,7 @@ const COLLECTIONS: &[&str] = &[
     "savedSearches",
     "mirrorLinks",
     "legalHolds",
+    "sinks",
 ];
 
 /// A resource name in its parts.

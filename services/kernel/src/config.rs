@@ -25,6 +25,8 @@ pub struct Config {
     pub usage: Usage,
     /// The audit log.
     pub audit: Audit,
+    /// Where its events are delivered.
+    pub sinks: Sinks,
 }
 
 /// `[server]`.
@@ -133,6 +135,22 @@ pub struct Audit {
     pub publish_interval_seconds: u64,
     /// Outside witnesses of the meta log, each `URL VKEY`.
     pub witnesses: Vec<String>,
+}
+
+/// `[sinks]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sinks {
+    /// Base directory of file sinks, or empty for none.
+    pub file_dir: PathBuf,
+    /// Whether sinks may deliver to the server's own machine, also without TLS.
+    pub allow_loopback: bool,
+    /// Whether sinks may deliver to private networks.
+    pub allow_private_networks: bool,
+    /// First bound of the pause after a failed attempt, milliseconds; it doubles with each further one.
+    pub retry_min_ms: u64,
+    /// Last bound of that pause, milliseconds.
+    pub retry_max_ms: u64,
 }
 
 /// A configuration that could not be used, in words.
@@ -263,6 +281,9 @@ impl Config {
         let host = &self.audit.host;
         if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '+' || c.is_control()) {
             return wrong("audit.host", "must be a name without spaces and `+`, such as your DNS name");
+        }
+        if self.sinks.retry_min_ms == 0 || self.sinks.retry_max_ms < self.sinks.retry_min_ms {
+            return wrong("sinks.retry_min_ms", "must be at least 1 and at most `sinks.retry_max_ms`");
         }
         if !(0.0..=1.0).contains(&self.telemetry.trace_ratio) {
             return wrong("telemetry.trace_ratio", "must be between 0.0 and 1.0");

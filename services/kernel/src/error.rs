@@ -94,6 +94,8 @@ pub enum Error {
         /// When to come back.
         retry_after: Duration,
     },
+    /// UNAVAILABLE: who sequences an audit log does not get on.
+    AuditBehind,
     /// UNAVAILABLE: the database does not answer.
     DatabaseUnavailable {
         /// For the operator's log.

@@ -78,7 +78,7 @@ impl Storage {
     /// Refuses an action for which there is no room.
     pub fn admits(&self, action: &Action) -> Result<()> {
         let percent = self.percent();
-        let grows = (action.noun == "tenant" && action.verb == "create") || action.verb == "export";
+        let grows = (action.noun == "tenant" && action.verb == "create") || action.verb.starts_with("export");
         let noun = action.noun.split('/').next().unwrap_or_default();
         let frees = STILL.contains(&noun) || matches!(action.verb, "revoke" | "suspend" | "remove_member");
         let changes = matches!(action.class, Class::Write | Class::Ingest) && !frees;

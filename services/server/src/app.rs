@@ -67,6 +67,7 @@ pub fn actions() -> impl Iterator<Item = &'static Action> {
         .chain(entitlement::actions())
         .chain(metering::actions())
         .chain(audit::actions())
+        .chain(sink::actions())
 }
 
 /// Opens the database and brings an embedded one to the newest schema; a shared one must have been migrated.
@@ -103,6 +104,7 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
     let sequencer = Sequencer::start(&kernel, &telemetry.meter()).map_err(StartError::Database)?;
     let mut jobs = vec![audit::retention::spawn_pruner(&kernel, stop.clone())];
     jobs.extend(audit::reconcile::spawn_reconciler(&kernel, &telemetry.meter(), stop.clone()));
+    jobs.push(sink::spawn_deliverer(&kernel, &sequencer, &telemetry.meter(), stop.clone()));
     let router = server.add_routes(routes(&kernel, &sequencer, &telemetry, &stop).await);
     let incoming = Bounded::new(listener, settings.max_connections);
     let until = stop.clone();
@@ -126,6 +128,7 @@ async fn routes(
     entitlement::add_services(&mut builder, kernel);
     metering::add_services(&mut builder, kernel);
     audit::add_services(&mut builder, kernel, sequencer);
+    sink::add_services(&mut builder, kernel, sequencer);
     let ready = health::add_services(&mut builder, kernel, stop).await;
     add_reflection(&mut builder);
     let gate_state = Arc::new(Gate::new(kernel, telemetry));

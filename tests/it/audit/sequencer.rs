@@ -7,9 +7,13 @@ use kernel::{
     Kernel,
     clock::{Clock, Time},
 };
-use tests::{Engine, Site, World, both_engines, site::START, world};
+use serde_json::json;
+use tests::{Engine, Site, World, both_engines, raw, site::START, world};
 use tlog::{Checkpoint, Hash, TileSet, Vkey};
+use tonic::Code;
 use uuid::Uuid;
+
+use crate::errors::reason;
 
 /// One event as the log has it.
 #[derive(Clone, sqlx::FromRow)]
@@ -239,4 +243,32 @@ async fn two_servers_share_the_logs_and_one_takes_over_from_the_other() {
     let head = second.running.sequencer.covering(scope, head.size - 1, Duration::from_secs(5)).await.unwrap();
     let events = check(second.kernel(), &head, &second.running.sequencer.verifier_keys(&head.origin)).await;
     assert!(events.last().unwrap().entry.contains("/roles/after"));
+}
+
+/// Another process holds the lease and does nothing: the embedded database has no other process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_held_up_is_said_to_be_behind_and_catches_up() {
+    let world = World::build(Site::start(Engine::Postgres).await).await;
+    let kernel = Arc::clone(world.site.kernel());
+    let scope = acme(&kernel).await;
+    let held = "UPDATE audit_log SET holder = scope_id, fence = fence + 1, lease_until = 9000000000000000 WHERE scope_id = $1";
+    meddle(&kernel, held, scope).await;
+    world.role("banker").await;
+    let log = json!({"name": "tenants/acme/auditLog"});
+    let get = || raw::json(&world.owner, "provost.audit.v1.AuditService/GetAuditLog", log.clone());
+    let refused = get().await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "AUDIT_BEHIND"));
+    meddle(&kernel, "UPDATE audit_log SET lease_until = 0 WHERE scope_id = $1", scope).await;
+    get().await.unwrap();
+    let made = super::events(&world.owner, world::ACME, "action = role.create").await;
+    assert_eq!(made.len(), 1, "what was done while it was behind is in the log");
+}
+
+#[tokio::test]
+async fn a_log_without_events_has_its_origin() {
+    let site = Site::start(Engine::Sqlite).await;
+    let sequencer = &site.running.sequencer;
+    let head = sequencer.head(audit::sequencer::meta::META).await.unwrap();
+    assert_eq!((head.size, head.origin.as_str()), (0, "provost.local/meta"));
+    assert_eq!(sequencer.verifier_keys(&head.origin).len(), 1);
 }

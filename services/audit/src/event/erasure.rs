@@ -64,7 +64,7 @@ impl Searcher<'_> {
     }
 
     /// Takes the events at `indexes` out of the terms that what is sealed with `key` gave them. Call it in the
-    /// transaction of the erasure, before the key is destroyed.
+    /// transaction of the erasure, before the key is destroyed; and [`super::Tails::forget`] once that is committed.
     pub async fn unindex_subject(
         &self,
         tx: &mut impl Executor,
@@ -85,7 +85,6 @@ impl Searcher<'_> {
         for (segment, terms) in removed {
             remove(tx, scope, segment, &terms).await?;
         }
-        self.tails.forget();
         Ok(())
     }
 

@@ -86,6 +86,13 @@ impl Filter {
         Ok(Self { tree })
     }
 
+    /// Whether it asks for something that is a person's, which is sealed in what is recorded.
+    pub fn is_about_people(&self) -> bool {
+        let mut found = false;
+        self.tree.each(&mut |check| found |= matches!(check, Check::Words(_) | Check::Within(_)));
+        found
+    }
+
     /// Whether an event has it, by its opened entry and its time.
     pub fn matches(&self, opened: &Value, time: Time) -> bool {
         let entry = Entry(opened);

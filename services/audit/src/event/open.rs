@@ -1,13 +1,15 @@
 //! Entries with their sealed values opened.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use kernel::{Kernel, Result, audit::subject::KeyId, db::Executor, error::Error};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{
     filter::Filter,
     model::{Opened, Row, erase, keys},
+    store,
 };
 
 /// An entry as recorded, and the same as far as it can be opened.
@@ -36,6 +38,25 @@ pub(super) async fn opened_but(
         tracing::error!(%error, id = sealed.get("id").and_then(serde_json::Value::as_str), "a sealed value of an audit event");
     }
     Ok((sealed, opened))
+}
+
+/// Puts [`ERASED`](kernel::audit::sealed::ERASED) in the place of what no key opens any more; the rest stays sealed.
+pub async fn name_erased(db: &mut impl Executor, entries: &mut [Value]) -> Result<()> {
+    let mut scopes: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+    for key in entries.iter().flat_map(keys).collect::<HashSet<_>>() {
+        scopes.entry(key.scope).or_default().push(key.key);
+    }
+    let mut erased = HashSet::new();
+    for (scope, keys) in scopes {
+        let destroyed = store::key_destroyed(db, scope, &keys).await?;
+        erased.extend(destroyed.into_iter().map(|key| KeyId { scope, key }));
+    }
+    if !erased.is_empty() {
+        for entry in entries {
+            erase(entry, &erased);
+        }
+    }
+    Ok(())
 }
 
 /// Opens an event; none when it does not match.

@@ -47,6 +47,11 @@ impl Csv {
     }
 }
 
+/// One record of texts.
+pub fn texts<'a>(out: &mut Vec<u8>, fields: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    record(out, fields.into_iter().map(|text| safe(text.into())))
+}
+
 fn record<'a>(out: &mut Vec<u8>, fields: impl Iterator<Item = Cow<'a, str>>) -> Result<()> {
     let mut writer =
         WriterBuilder::new().terminator(Terminator::CRLF).buffer_capacity(RECORD_BYTES).from_writer(out);

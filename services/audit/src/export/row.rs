@@ -45,6 +45,13 @@ impl Row {
     }
 }
 
+impl From<crate::event::model::Row> for Row {
+    fn from(row: crate::event::model::Row) -> Self {
+        let crate::event::model::Row { idx, id, time, entry } = row;
+        Self { idx, id, time, entry, parsed: OnceLock::new() }
+    }
+}
+
 /// A text of an entry; empty where there is none.
 pub fn text<'v>(entry: &'v Value, pointer: &str) -> &'v str {
     entry.pointer(pointer).and_then(Value::as_str).unwrap_or_default()

@@ -73,13 +73,6 @@ pub async fn size(db: &mut impl Executor, scope: Uuid) -> Result<i64> {
     Ok(size.unwrap_or(0))
 }
 
-/// The first index whose event is still there.
-pub async fn minimum_index(db: &mut impl Executor, scope: Uuid) -> Result<i64> {
-    let query = "SELECT minimum_index FROM audit_log WHERE scope_id = $1";
-    let index: Option<i64> = on!(db, |c| sqlx::query_scalar(query).bind(scope).fetch_optional(c))?;
-    Ok(index.unwrap_or(0))
-}
-
 /// What pruning left of the events that it removed.
 pub async fn snapshot_get(db: &mut impl Executor, scope: Uuid) -> Result<Option<Fold>> {
     let query = "SELECT idx, state FROM audit_snapshot WHERE scope_id = $1 ORDER BY part";

@@ -7,10 +7,12 @@ use tlog::{BundleId, Resource, TileId, encode_bundle};
 use uuid::Uuid;
 
 use super::{MIRROR, store};
-use crate::sequencer::{LogHead, Sequencer, store::tile_get_all};
+use crate::sequencer::{LogHead, Sequencer, meta::META, store::tile_get_all};
 
 /// How long the first checkpoint of a log is waited for.
 const FIRST_CHECKPOINT: Duration = Duration::from_secs(2);
+/// How long the signature of what was sequenced a moment ago is waited for.
+const SIGNATURE: Duration = Duration::from_secs(2);
 
 /// A file of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +28,8 @@ pub enum File {
 pub enum Missing {
     /// In the caller's words: it is not, or cannot be read.
     Error(Error),
-    /// Retention took the entries; the sentence says so.
-    Pruned(String),
+    /// It is not there now, and the sentence says why: retention took it, or nothing was published yet.
+    Because(String),
 }
 
 impl From<Error> for Missing {
@@ -60,15 +62,20 @@ impl File {
     }
 }
 
-/// The bytes of a file. Who fetches the checkpoint begins to mirror: that is what the record keeps, not every tile.
-pub async fn read(ctx: &Ctx, sequencer: &Sequencer, permit: &Permit, file: File) -> Result<Vec<u8>, Missing> {
-    let scope = permit.scope().id();
+/// The bytes of a file of the log with this id, which is the permit's scope or [`META`]. Who fetches the checkpoint begins to
+/// mirror: that is what the record keeps, not every tile.
+pub async fn read(
+    ctx: &Ctx,
+    sequencer: &Sequencer,
+    (permit, log): (&Permit, Uuid),
+    file: File,
+) -> Result<Vec<u8>, Missing> {
     match file {
-        File::Standard(Resource::Checkpoint) => checkpoint(ctx, sequencer, permit).await,
-        File::Standard(Resource::Tile(id)) => tile(ctx, sequencer, scope, id).await,
-        File::Standard(Resource::Entries(id)) => bundle(ctx, sequencer, scope, id).await,
+        File::Standard(Resource::Checkpoint) => checkpoint(ctx, sequencer, (permit, log)).await,
+        File::Standard(Resource::Tile(id)) => tile(ctx, sequencer, log, id).await,
+        File::Standard(Resource::Entries(id)) => bundle(ctx, sequencer, log, id).await,
         File::Vkey => {
-            let head = started(sequencer, permit).await?;
+            let head = started(sequencer, log).await?;
             let keys = sequencer.verifier_keys(&head.origin);
             Ok(keys.iter().flat_map(|key| [key.as_str(), "\n"]).collect::<String>().into_bytes())
         }
@@ -76,26 +83,41 @@ pub async fn read(ctx: &Ctx, sequencer: &Sequencer, permit: &Permit, file: File)
 }
 
 /// The newest checkpoint: it covers every act that was answered before the call.
-async fn checkpoint(ctx: &Ctx, sequencer: &Sequencer, permit: &Permit) -> Result<Vec<u8>, Missing> {
-    let head = sequencer.catch_up(permit.scope().id()).await;
-    sequencer.reading().reads.record(ctx, (&MIRROR, permit), permit.audit(), "").await?;
+async fn checkpoint(
+    ctx: &Ctx,
+    sequencer: &Sequencer,
+    (permit, log): (&Permit, Uuid),
+) -> Result<Vec<u8>, Missing> {
+    // what has its index waits a moment for its signature
+    let head = match sequencer.catch_up(log).await {
+        Ok(head) if head.signed_size < head.size => sequencer.covering(log, head.size - 1, SIGNATURE).await,
+        other => other,
+    };
+    let (audit, what) = if log == META {
+        (permit.audit().also("log", "meta".to_owned()), "meta")
+    } else {
+        (permit.audit(), "")
+    };
+    sequencer.reading().reads.record(ctx, (&MIRROR, permit), audit, what).await?;
     let head = match head {
         Ok(head) if !head.checkpoint.is_empty() => head,
         // what is signed is signed, also while the log does not get on
-        _ => started(sequencer, permit).await?,
+        _ => started(sequencer, log).await?,
     };
     Ok(head.checkpoint.into_bytes())
 }
 
 /// The head of a log that has a checkpoint. Only a log in which nothing ever happened has none: then this reading of it is
-/// the first act in it.
-async fn started(sequencer: &Sequencer, permit: &Permit) -> Result<LogHead, Missing> {
-    let scope = permit.scope().id();
-    let head = sequencer.head(scope).await?;
-    if head.checkpoint.is_empty() {
-        return Ok(sequencer.covering(scope, 0, FIRST_CHECKPOINT).await?);
+/// the first act in it; but reading leaves nothing in the meta log.
+async fn started(sequencer: &Sequencer, log: Uuid) -> Result<LogHead, Missing> {
+    let head = sequencer.head(log).await?;
+    match head.checkpoint.as_str() {
+        "" if log == META && head.size == 0 => Err(Missing::Because(
+            "nothing was published in the meta log yet: see `audit.publish_interval_seconds`".to_owned(),
+        )),
+        "" => Ok(sequencer.covering(log, 0, FIRST_CHECKPOINT).await?),
+        _ => Ok(head),
     }
-    Ok(head)
 }
 
 /// A stored tile, cut to the asked width.
@@ -141,7 +163,7 @@ fn hole(path: &str) -> Error {
 }
 
 fn pruned(minimum_index: i64) -> Missing {
-    Missing::Pruned(format!(
+    Missing::Because(format!(
         "entries below index {minimum_index} were pruned by retention; their hashes stay: mirror from bundle {} on",
         minimum_index / i64::from(tlog::TILE_WIDTH)
     ))

@@ -25,7 +25,7 @@ use super::{
     model::LinkSecret,
     store,
 };
-use crate::Sequencer;
+use crate::{Sequencer, sequencer::meta::META};
 
 /// What stands before the secret of a link.
 pub const LINK: &str = "/audit/v1/link/";
@@ -42,6 +42,8 @@ struct Logs {
 enum Log<'p> {
     /// By its scope: empty, `partners/{partner}` or `tenants/{tenant}`.
     Scope(&'p str),
+    /// The deployment's meta log.
+    Meta,
     /// By the secret of a link.
     Link(&'p str),
 }
@@ -80,21 +82,28 @@ async fn serve(
     let (log, rest) = parse(path).ok_or_else(|| Error::not_found("path", path))?;
     let (ctx, permit) = match log {
         Log::Scope(scope) => by_token(&logs.kernel, scope, headers, info).await?,
+        // it tells of every log of the deployment, though under names that say nothing
+        Log::Meta => by_token(&logs.kernel, "", headers, info).await?,
         Log::Link(secret) => by_link(&logs.kernel, secret, info).await?,
     };
+    let id = if log == Log::Meta { META } else { permit.scope().id() };
     let file = File::parse(rest).ok_or_else(|| Error::not_found("file", rest))?;
-    match file::read(&ctx, &logs.sequencer, &permit, file).await {
+    match file::read(&ctx, &logs.sequencer, (&permit, id), file).await {
         Ok(bytes) => Ok((file, bytes)),
         Err(Missing::Error(error)) => Err(error.into()),
-        Err(Missing::Pruned(sentence)) => Err(Refusal::from(Error::not_found("file", rest)).saying(sentence)),
+        Err(Missing::Because(sentence)) => {
+            Err(Refusal::from(Error::not_found("file", rest)).saying(sentence))
+        }
     }
 }
 
 /// The log that a path names, and the file below it.
 fn parse(path: &str) -> Option<(Log<'_>, &str)> {
     let (word, rest) = path.split_once('/')?;
-    if word == "platform" {
-        return Some((Log::Scope(""), rest));
+    match word {
+        "platform" => return Some((Log::Scope(""), rest)),
+        "meta" => return Some((Log::Meta, rest)),
+        _ => {}
     }
     let (id, file) = rest.split_once('/')?;
     match word {
@@ -145,13 +154,15 @@ mod tests {
     fn a_path_names_a_log_and_a_file() {
         for (path, log, file) in [
             ("platform/checkpoint", Log::Scope(""), "checkpoint"),
+            ("meta/checkpoint", Log::Meta, "checkpoint"),
             ("partners/northwind/vkey", Log::Scope("partners/northwind"), "vkey"),
             ("tenants/acme/tile/0/x001/234", Log::Scope("tenants/acme"), "tile/0/x001/234"),
             ("link/pvl_x/tile/entries/000", Log::Link("pvl_x"), "tile/entries/000"),
         ] {
             assert_eq!(parse(path), Some((log, file)), "{path}");
         }
-        for path in ["", "platform", "tenants", "tenants/acme", "link/pvl_x", "roles/acme/checkpoint"] {
+        for path in ["", "platform", "meta", "tenants", "tenants/acme", "link/pvl_x", "roles/acme/checkpoint"]
+        {
             assert_eq!(parse(path), None, "{path}");
         }
     }

@@ -1,33 +1,10 @@
 //! SQL of the comparison: the tables as they are, row by row, in the order of their names.
 
 use futures::TryStreamExt as _;
-use kernel::{
-    Result,
-    clock::Time,
-    db::Executor,
-    error::Error,
-    on,
-    scope::{PartnerRef, Scope, TenantRef},
-};
+use kernel::{Result, clock::Time, db::Executor, on};
 use serde::Serialize;
 use sqlx::{FromRow, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
-
-/// The scope of that identity, also a deleted one.
-pub async fn scope_get(db: &mut impl Executor, id: Uuid) -> Result<Scope> {
-    if id.is_nil() {
-        return Ok(Scope::Platform);
-    }
-    let tenant = "SELECT t.id AS tenant_id, t.slug AS tenant_slug, t.state, p.id AS partner_id, p.slug AS partner_slug \
-         FROM tenant t JOIN partner p ON p.id = t.partner_id WHERE t.id = $1";
-    let tenant: Option<TenantRef> = on!(db, |c| sqlx::query_as(tenant).bind(id).fetch_optional(c))?;
-    if let Some(tenant) = tenant {
-        return Ok(Scope::Tenant(tenant));
-    }
-    let partner = "SELECT id AS partner_id, slug AS partner_slug FROM partner WHERE id = $1";
-    let partner: Option<PartnerRef> = on!(db, |c| sqlx::query_as(partner).bind(id).fetch_optional(c))?;
-    partner.map(Scope::Partner).ok_or_else(|| Error::not_found("scope", id))
-}
 
 /// All partners and tenants, deleted ones too.
 pub async fn scope_list(db: &mut impl Executor) -> Result<Vec<Uuid>> {

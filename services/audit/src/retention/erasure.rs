@@ -64,6 +64,8 @@ pub async fn subject_erase(ctx: &Ctx, log: &Sequencer, name: &str, reason: Strin
     tx.commit(permit.audit().target(&erasure).after(&erasure)).await?;
     if !ctx.validate_only() {
         ctx.kernel().subjects.forget();
+        // whoever searched while the transaction went on has read the person's words once more
+        log.reading().tails.forget();
         scrub(ctx).await;
     }
     Ok(erasure)

@@ -47,6 +47,20 @@ impl Keys {
         checkpoint.sign(&signers).map_err(Error::internal)
     }
 
+    /// Signs a text that is no checkpoint with every key, under a name that is no log's.
+    pub fn sign_text(&self, name: &str, text: &str) -> Result<Note> {
+        let signers = self.signers(name)?;
+        let signers: Vec<_> = signers.iter().map(|s| s as &dyn Signer).collect();
+        Note::sign(text, &signers).map_err(Error::internal)
+    }
+
+    /// The current key's signature over a text as it is. What may be signed so is for [`super::Sequencer`] to say.
+    pub fn sign_raw(&self, name: &str, text: &str) -> Result<Vec<u8>> {
+        let signers = self.signers(name)?;
+        let current = signers.first().ok_or_else(|| Error::internal("there is no signing key"))?;
+        current.sign(text).map_err(Error::internal)
+    }
+
     fn signers(&self, name: &str) -> Result<Vec<Ed25519Signer>> {
         self.0.iter().map(|seed| Ed25519Signer::from_seed(name, seed).map_err(Error::internal)).collect()
     }

@@ -177,7 +177,11 @@ async fn recovered(db: &mut impl kernel::db::Executor, keys: &Keys, head: &LogHe
 }
 
 /// First line of the checkpoints of a scope's log.
-async fn origin(kernel: &Kernel, db: &mut impl kernel::db::Executor, scope: Uuid) -> Result<String> {
+pub(super) async fn origin(
+    kernel: &Kernel,
+    db: &mut impl kernel::db::Executor,
+    scope: Uuid,
+) -> Result<String> {
     let host = &kernel.config.audit.host;
     if scope.is_nil() {
         return Ok(format!("{host}/platform"));

@@ -9,8 +9,9 @@ use crate::{
     error::{Exit, Result},
 };
 
+mod evidence;
 mod export;
-mod keys;
+pub(super) mod keys;
 mod link;
 mod mirror;
 mod receipt;
@@ -41,6 +42,8 @@ pub enum Command {
     Saved(saved::Command),
     /// Write events into a file
     Export(export::Export),
+    /// Fetch what a framework's controls ask for of a period, as one zip file that anyone can verify
+    Evidence(evidence::Evidence),
     /// Who could use what at a moment
     AsOf(search::AsOf),
     /// Show a log's size, newest checkpoint and keys
@@ -88,6 +91,7 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         Command::Tail(args) => tail::run(args, app).await,
         Command::Saved(command) => saved::run(command, app).await,
         Command::Export(args) => export::run(args, app).await,
+        Command::Evidence(args) => evidence::run(args, app).await,
         Command::AsOf(args) => search::as_of(args, app).await,
         Command::Log { parent } => search::log(parent.as_deref(), app).await,
         Command::Receipt(args) => receipt::fetch(args, app).await,

@@ -81,6 +81,9 @@ fn text(reason: Reason, noun: Option<&str>, name: &str) -> Option<String> {
         Reason::AuditOutOfRange => {
             "`provost audit log` shows how far the log reaches, and from which index on"
         }
+        Reason::AuditBehind => {
+            "repeat the command a little later; the server's log says what holds the audit log up"
+        }
         Reason::AuditStorageFull => "the operator makes room; reading goes on meanwhile",
         Reason::Deadline => "allow more with --timeout SECONDS, or ask for less",
         Reason::Internal => "the operator finds the cause in the server's log under the incident id",

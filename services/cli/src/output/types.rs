@@ -27,6 +27,8 @@ named! {
     principal: ListPrincipalsResponse, Principal;
     retention: EraseSubjectResponse, LegalHold, ListLegalHoldsResponse, Retention;
     role: ListRoleMembersResponse, ListRolesResponse, Role, RoleMember;
+    sink: CreateSinkResponse, DeliveryCertificate, ListDeadLettersResponse, ListSinksResponse,
+        RedeliverDeadLettersResponse, Sink, TestSinkResponse;
     tenant: Contract, ListTenantsResponse, Tenant;
     token: CreateTokenResponse, ListTokensResponse, Token, WhoAmIResponse;
     unit: ListUnitsResponse, Unit;
@@ -65,6 +67,12 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         "provost.retention.v1.ClassRetention" => &["event_class", "days"],
         "provost.retention.v1.LegalHold" => &["name", "reason", "principal", "create_time", "release_time"],
         "provost.role.v1.Role" => &["name", "display_name", "included_roles", "update_time", "delete_time"],
+        "provost.sink.v1.DeadLetter" => {
+            &["sequence", "audit_event", "attempts", "create_time", "redelivering", "reason"]
+        }
+        "provost.sink.v1.Sink" => {
+            &["name", "state", "next_index", "lag_events", "lag_seconds", "dead_letter_count", "last_error"]
+        }
         "provost.tenant.v1.Tenant" => {
             &["name", "display_name", "partner", "state", "update_time", "delete_time"]
         }

@@ -6,7 +6,7 @@ use tlog::{Checkpoint, Receipt, Signer as _, inclusion_proof, leaf_hash};
 
 use super::{
     fake::{Fake, LINK},
-    log::{ORIGIN, entry, signer},
+    log::{ORIGIN, entry, files, signer},
     provost,
 };
 use crate::Exit;
@@ -43,6 +43,89 @@ async fn an_export_that_broke_is_whole_in_the_end() {
     assert_eq!(serde_json::from_str::<serde_json::Value>(&kept).unwrap(), shown);
     assert!(fake.calls()[1].contains("from_index: 1"), "{:?}", fake.calls());
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[tokio::test]
+async fn a_pack_is_kept_when_it_is_whole() {
+    let (fake, address) = Fake::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("pack.zip");
+    for (framework, exit) in
+        [("soc2", Exit::OK), ("iso27001", Exit::UNVERIFIED), ("eu-ai-act", Exit::INVALID)]
+    {
+        let line = format!(
+            "audit evidence acme --framework {framework} --from 2026-01-01 --to 2026-03-31 --out {} --address {address}",
+            out.display()
+        );
+        let ran = provost(&line).run().await;
+        assert_eq!(ran.exit, exit, "{ran:?}");
+        assert_eq!(fs::read(&out).is_ok_and(|bytes| bytes == b"PK.."), exit == Exit::OK);
+        let _ = fs::remove_file(&out);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "half a pack is of no use");
+    }
+    // the day is a part of the period: it ends at the next midnight
+    let sent = &fake.calls()[0];
+    assert!(sent.contains("seconds: 1767225600") && sent.contains("seconds: 1775001600"), "{sent}");
+}
+
+#[tokio::test]
+async fn events_are_verified_against_the_hashes_alone_and_any_changed_bit_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let entries: Vec<_> = (0..700).map(entry).collect();
+    for (path, bytes) in files(&entries, &[1]) {
+        if !path.starts_with("tile/entries") {
+            let path = dir.path().join("log").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+    }
+    let older = files(&entries[..300], &[1])["checkpoint"].clone();
+    fs::write(dir.path().join("older"), &older).unwrap();
+    let line = |index: u64| {
+        let entry = String::from_utf8(entry(index)).unwrap();
+        format!("{{\"index\":{index},\"leaf_hash\":\"{}\",\"entry\":{entry}}}\n", leaf_hash(entry.as_bytes()))
+    };
+    let events: String = [3, 4, 255, 256, 699].into_iter().map(line).collect();
+    let file = dir.path().join("events.ndjson");
+    let of = |name: &str| dir.path().join(name).display().to_string();
+    let command =
+        format!("audit verify {} --events {} --extends {}", of("log"), of("events.ndjson"), of("older"));
+    fs::write(&file, &events).unwrap();
+    let good = provost(&command).run().await;
+    assert_eq!(good.exit, Exit::OK, "{good:?}");
+    assert!(good.out.contains("5 hashed") && good.out.contains("checkpoint of size 300"), "{}", good.out);
+    let refused = async |why: &str| {
+        let ran = provost(&command).run().await;
+        assert_eq!(ran.exit, Exit::UNVERIFIED, "{why}: {ran:?}");
+    };
+    for byte in 0..events.len() {
+        let mut bad = events.clone().into_bytes();
+        bad[byte] ^= 1;
+        // a line feed that is none any more, or one more blank, is no other event
+        if String::from_utf8(bad.clone()).is_ok_and(|bad| bad.lines().eq(events.lines())) {
+            continue;
+        }
+        fs::write(&file, bad).unwrap();
+        refused(&format!("byte {byte} of the events")).await;
+    }
+    fs::write(&file, [line(4), line(3)].concat()).unwrap();
+    refused("out of order").await;
+    fs::write(&file, line(700)).unwrap();
+    refused("beyond the checkpoint").await;
+    fs::write(&file, &events).unwrap();
+    let tile = dir.path().join("log/tile/0/000");
+    let hashes = fs::read(&tile).unwrap();
+    for place in [0, 3 * 32, 100 * 32, 255 * 32] {
+        let mut bad = hashes.clone();
+        bad[place] ^= 1;
+        fs::write(&tile, bad).unwrap();
+        refused("a hash of another event of the same tile").await;
+    }
+    fs::write(&tile, hashes).unwrap();
+    let mut other: Vec<_> = (0..300).map(entry).collect();
+    other[7] = entry(8);
+    fs::write(dir.path().join("older"), &files(&other, &[1])["checkpoint"]).unwrap();
+    refused("a log that was rewritten").await;
 }
 
 #[tokio::test]

@@ -147,6 +147,7 @@ macro_rules! unasked {
 impl AuditService for Fake {
     type TailAuditEventsStream = BoxStream<'static, Result<audit::TailAuditEventsResponse, Status>>;
     type ExportAuditEventsStream = BoxStream<'static, Result<audit::ExportAuditEventsResponse, Status>>;
+    type ExportEvidenceStream = BoxStream<'static, Result<audit::ExportEvidenceResponse, Status>>;
 
     async fn list_audit_events(
         &self,
@@ -212,6 +213,26 @@ impl AuditService for Fake {
             ..audit::ExportManifest::default()
         });
         Ok(Response::new(stream::iter(chunks.into_iter().map(Ok)).boxed()))
+    }
+
+    /// A pack of two chunks; that of `iso27001` is not what its manifest says, that of `eu-ai-act` breaks off.
+    async fn export_evidence(
+        &self,
+        request: Request<audit::ExportEvidenceRequest>,
+    ) -> Answer<Self::ExportEvidenceStream> {
+        let framework = self.take(request)?.framework;
+        let chunk = |data: &[u8]| audit::ExportEvidenceResponse { data: data.to_vec(), manifest: None };
+        let all: &[u8] = if framework == "iso27001" { b"PK?" } else { b"PK.." };
+        let last = audit::ExportEvidenceResponse {
+            data: Vec::new(),
+            manifest: Some(audit::EvidenceManifest {
+                framework: framework.clone(),
+                sha256: Sha256::digest(all).to_vec(),
+                ..audit::EvidenceManifest::default()
+            }),
+        };
+        let end = if framework == "eu-ai-act" { Err(Status::out_of_range("pruned")) } else { Ok(last) };
+        Ok(Response::new(stream::iter([Ok(chunk(b"PK")), Ok(chunk(b"..")), end]).boxed()))
     }
 
     async fn create_mirror_link(

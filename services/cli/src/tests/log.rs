@@ -73,13 +73,14 @@ pub struct Served {
 }
 
 impl Served {
-    /// Serves the log of `acme`, by token or through the link; returns the address too.
+    /// Serves the log of `acme`, by token, through the link, or as the meta log; returns the address too.
     pub async fn start() -> (Self, String) {
         let served = Self::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let routes = Router::new()
             .route("/audit/v1/tenants/acme/{*file}", get(by_token))
+            .route("/audit/v1/meta/{*file}", get(by_token))
             .route(&format!("/audit/v1/link/{LINK}/{{*file}}"), get(by_link))
             .with_state(served.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });

@@ -208,6 +208,21 @@ async fn a_link_needs_no_token_and_stays_out_of_the_output() {
     assert_eq!(provost(&format!("audit mirror --url pvl_x --out {out}")).run().await.exit, Exit::USAGE);
 }
 
+#[tokio::test]
+async fn the_meta_log_is_copied_with_a_token() {
+    let (served, address) = Served::start().await;
+    served.serve(300);
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().display();
+    let ran = provost(&format!("audit mirror --meta --out {out} --address {address}"))
+        .env("PROVOST_TOKEN", "pv_pat_x")
+        .run()
+        .await;
+    shows(&ran, Exit::OK, "300");
+    let both = provost(&format!("audit mirror acme --meta --out {out} --address {address}")).run().await;
+    assert_eq!(both.exit, Exit::USAGE);
+}
+
 /// The first bad index or tile is named, whatever was altered.
 #[tokio::test]
 async fn verify_names_what_is_bad() {

@@ -43,8 +43,8 @@ fn associated(event: Uuid, pointer: &str) -> Vec<u8> {
     [event.as_bytes(), pointer.as_bytes()].concat()
 }
 
-/// Nonce, ciphertext and tag.
-pub(super) fn encrypt(key: &[u8; 32], associated: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
+/// Nonce, ciphertext and tag: AES-256-GCM-SIV under `key`, bound to `associated`.
+pub fn encrypt(key: &[u8; 32], associated: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
     let mut nonce = [0_u8; NONCE];
     getrandom::fill(&mut nonce).map_err(Error::internal)?;
     let payload = Payload { msg: plain, aad: associated };
@@ -54,7 +54,7 @@ pub(super) fn encrypt(key: &[u8; 32], associated: &[u8], plain: &[u8]) -> Result
 }
 
 /// What [`encrypt`] made, if key and associated data are the same.
-pub(super) fn decrypt(key: &[u8; 32], associated: &[u8], sealed: &[u8]) -> Result<Vec<u8>> {
+pub fn decrypt(key: &[u8; 32], associated: &[u8], sealed: &[u8]) -> Result<Vec<u8>> {
     let (nonce, ciphertext) =
         sealed.split_first_chunk::<NONCE>().ok_or_else(|| Error::internal("a sealed value is too short"))?;
     let payload = Payload { msg: ciphertext, aad: associated };

@@ -11,7 +11,7 @@ use crate::{
 /// Tenant states in which nothing may be built.
 const FROZEN: [&str; 2] = ["suspended", "closed"];
 /// What may change in a frozen tenant: its own state, who gets in, and what the law asks of its record.
-const STILL: [&str; 7] = ["tenant", "token", "duty", "retention", "legal_hold", "privacy", "audit"];
+const STILL: [&str; 8] = ["tenant", "token", "duty", "retention", "legal_hold", "privacy", "audit", "sink"];
 /// Verbs that take rights away.
 const TAKING: [&str; 2] = ["suspend", "revoke"];
 

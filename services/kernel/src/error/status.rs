@@ -8,7 +8,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{Credential, Error};
 
-/// When a caller should come back after the database was away.
+/// When a caller should come back after the database was away, or the log behind.
 const DATABASE_RETRY: Duration = Duration::from_secs(1);
 /// What is said of a page token that cannot be used.
 const BAD_PAGE_TOKEN: &str =
@@ -35,6 +35,7 @@ impl Error {
             Self::Limit { .. } => Reason::LimitExceeded,
             Self::Overloaded { .. } => Reason::Overloaded,
             Self::StorageFull { .. } => Reason::AuditStorageFull,
+            Self::AuditBehind => Reason::AuditBehind,
             Self::DatabaseUnavailable { .. } => Reason::DatabaseUnavailable,
             Self::Deadline => Reason::Deadline,
             Self::Internal { .. } | Self::Unique { .. } => Reason::Internal,
@@ -57,7 +58,7 @@ impl Error {
             Self::Limit { .. } | Self::Overloaded { .. } | Self::StorageFull { .. } => {
                 Code::ResourceExhausted
             }
-            Self::DatabaseUnavailable { .. } => Code::Unavailable,
+            Self::AuditBehind | Self::DatabaseUnavailable { .. } => Code::Unavailable,
             Self::Deadline => Code::DeadlineExceeded,
             Self::Internal { .. } | Self::Unique { .. } => Code::Internal,
         }
@@ -104,6 +105,10 @@ impl Error {
             ),
             Self::Overloaded { .. } => {
                 "the server is shedding load; repeat the call a little later".to_owned()
+            }
+            Self::AuditBehind => {
+                "the audit log is behind: what was done is on record but not in the log yet; repeat the call a little later"
+                    .to_owned()
             }
             Self::DatabaseUnavailable { .. } => {
                 "the database does not answer; nothing was changed, repeat the call a little later".to_owned()
@@ -171,7 +176,7 @@ impl Error {
             Self::Overloaded { retry_after } => {
                 details.set_retry_info(Some(*retry_after));
             }
-            Self::DatabaseUnavailable { .. } => {
+            Self::AuditBehind | Self::DatabaseUnavailable { .. } => {
                 details.set_retry_info(Some(DATABASE_RETRY));
             }
             Self::Internal { .. } | Self::Unique { .. } => {
@@ -190,6 +195,11 @@ impl Error {
                 tracing::error!(incident, cause, "internal error");
             }
             Self::DatabaseUnavailable { cause } => tracing::warn!(cause, "database unavailable"),
+            Self::AuditBehind => {
+                tracing::warn!(
+                    "an audit log is behind: the process that sequences it does not get on; see its log"
+                );
+            }
             _ => {}
         }
         let details = self.details(incident);

@@ -101,6 +101,7 @@ async fn after_an_erasure_no_word_and_no_address_of_the_person_is_in_the_index()
     house.kernel.subjects.destroy(&mut tx, subject, house.kernel.clock.now()).await.unwrap();
     tx.finish().await.unwrap();
     house.kernel.subjects.forget();
+    house.tails.forget();
 
     assert_eq!(rows_of(&house, &HERS).await, 0);
     assert_eq!(house.find("text(\"quetzalcoatl\")").await, [0_i64; 0]);

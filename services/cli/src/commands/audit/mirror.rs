@@ -37,6 +37,9 @@ pub struct Mirror {
     /// Whose log: `TENANT` or `partners/PARTNER`; --platform for the platform
     #[arg(conflicts_with = "url")]
     parent: Option<String>,
+    /// The deployment's meta log, which the witnesses cosign, rather than a scope's; takes a duty of the platform
+    #[arg(long, conflicts_with_all = ["parent", "url"])]
+    meta: bool,
     /// The directory
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -68,6 +71,8 @@ struct Mirrored {
 pub async fn run(args: Mirror, app: &mut App<'_, '_>) -> Result<Exit> {
     let files = if let Some(url) = &args.url {
         app.files_at(url)?
+    } else if args.meta {
+        app.files("/audit/v1/meta")?
     } else {
         let parent = app.names.scope(args.parent.as_deref())?;
         let log = if parent.is_empty() { "platform" } else { &parent };

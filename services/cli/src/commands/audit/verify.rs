@@ -1,5 +1,7 @@
 //! Checks a copy of a log with nothing but the copy and the key.
 
+mod part;
+
 use std::path::PathBuf;
 
 use clap::Args;
@@ -27,6 +29,13 @@ pub struct Verify {
     /// Entries below this index may be missing: retention pruned them
     #[arg(long, value_name = "INDEX", default_value_t = 0, hide_default_value = true)]
     minimum_index: u64,
+    /// Check the events in this file (NDJSON, as in an export or an evidence pack) instead of those in the copy, which then
+    /// needs no more than the hashes that prove them
+    #[arg(long, value_name = "FILE", conflicts_with = "minimum_index")]
+    events: Option<PathBuf>,
+    /// Check too that the log has only grown since this checkpoint
+    #[arg(long, value_name = "FILE")]
+    extends: Option<PathBuf>,
 }
 
 /// What was found good.
@@ -40,6 +49,9 @@ struct Verified {
     pruned: u64,
     bundles: u64,
     tiles: u64,
+    /// Size of the older checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extends: Option<u64>,
 }
 
 /// Checks.
@@ -61,20 +73,30 @@ pub fn run(args: &Verify, app: &mut App<'_, '_>) -> Result<Exit> {
     if let Some(origin) = args.origin.as_ref().filter(|origin| *origin != checkpoint.origin()) {
         return Err(Error::Unverified(format!("this is the log `{}`, not `{origin}`", checkpoint.origin())));
     }
-    let read = |resource: Resource| dir.read(&resource.path()).map_err(|e| said(&e));
-    let audited = audit(&checkpoint, args.minimum_index, read)?;
+    let older = args.extends.as_ref();
+    let extends = older.map(|older| part::extends(older, &known, &dir, &checkpoint)).transpose()?;
     let by: Vec<Vkey> = signed.verified.into_iter().map(|verified| verified.key).collect();
-    let verified = Verified {
+    let mut verified = Verified {
         origin: checkpoint.origin().to_owned(),
-        size: audited.size,
-        root: audited.root.to_string(),
+        size: checkpoint.size(),
+        root: checkpoint.root().to_string(),
         keys: by.iter().map(ToString::to_string).collect(),
-        entries: audited.entries,
-        pruned: audited.pruned,
-        bundles: audited.bundles,
-        tiles: audited.tiles,
+        entries: 0,
+        pruned: 0,
+        bundles: 0,
+        tiles: 0,
+        extends,
     };
-    show(&verified, &keys::labels(&by), args.vkey.is_empty(), app)
+    if let Some(file) = &args.events {
+        let checked = part::events(file, &dir, &checkpoint)?;
+        (verified.entries, verified.tiles) = (checked.events, checked.tiles);
+    } else {
+        let read = |resource: Resource| dir.read(&resource.path()).map_err(|e| said(&e));
+        let audited = audit(&checkpoint, args.minimum_index, read)?;
+        (verified.entries, verified.tiles) = (audited.entries, audited.tiles);
+        (verified.pruned, verified.bundles) = (audited.pruned, audited.bundles);
+    }
+    show(&verified, &keys::labels(&by), args.vkey.is_empty(), args.events.is_some(), app)
 }
 
 fn no_key(args: &Verify) -> Error {
@@ -89,17 +111,41 @@ fn said(error: &Error) -> String {
     }
 }
 
-fn show(verified: &Verified, by: &str, own_key: bool, app: &mut App<'_, '_>) -> Result<Exit> {
+/// What is told of it; of a copy that is not there to be whole, nothing is said to be gone.
+fn rows(verified: &Verified, by: &str, only_some: bool) -> Vec<(&'static str, String)> {
+    let mut rows = vec![
+        ("log", verified.origin.clone()),
+        ("checkpoint", format!("size {}, root {}", verified.size, verified.root)),
+        ("signature", format!("good, by {by}")),
+    ];
+    if let Some(size) = verified.extends {
+        rows.push((
+            "extends",
+            format!("the checkpoint of size {size}: nothing below was altered or dropped"),
+        ));
+    }
+    if only_some {
+        rows.push(("tiles", format!("{} of leaf hashes, each under the checkpoint", verified.tiles)));
+    } else {
+        rows.push(("tiles", format!("{} read, each is the hash of what lies below it", verified.tiles)));
+    }
+    rows.push(("events", format!("{} hashed, each is its leaf in the tree", verified.entries)));
+    if !only_some {
+        rows.push(("pruned", format!("{} events are gone, their hashes are here", verified.pruned)));
+    }
+    rows.push(("result", "VERIFIED".to_owned()));
+    rows
+}
+
+fn show(
+    verified: &Verified,
+    by: &str,
+    own_key: bool,
+    only_some: bool,
+    app: &mut App<'_, '_>,
+) -> Result<Exit> {
     let text = match app.format() {
-        Format::Table => facts(&[
-            ("log", verified.origin.clone()),
-            ("checkpoint", format!("size {}, root {}", verified.size, verified.root)),
-            ("signature", format!("good, by {by}")),
-            ("tiles", format!("{} read, each is the hash of what lies below it", verified.tiles)),
-            ("events", format!("{} hashed, each is its leaf in the tree", verified.entries)),
-            ("pruned", format!("{} events are gone, their hashes are here", verified.pruned)),
-            ("result", "VERIFIED".to_owned()),
-        ]),
+        Format::Table => facts(&rows(verified, by, only_some)),
         format => encode(verified, format)?,
     };
     app.console.print(&text)?;

@@ -1,0 +1,1 @@
+"""A real log of ours, held against software that nobody here wrote."""
