@@ -7,6 +7,7 @@
 use kernel::authz::Action;
 use tokio_util::sync::CancellationToken;
 
+mod bucket;
 mod codec;
 pub mod erasure;
 pub mod filter;

@@ -49,6 +49,10 @@ const POLL: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_millis(10);
 /// Longest wait for another process to sequence what was committed.
 const PATIENCE: Duration = Duration::from_secs(6);
+/// Under load the work pauses this many times as long as it took, ...
+const IDLE: u32 = 4;
+/// ... but no longer than this: half of what a checkpoint may take.
+const LONGEST: Duration = Duration::from_millis(400);
 /// Events in one search segment.
 pub const SEGMENT: i64 = 4_096;
 
@@ -115,10 +119,13 @@ impl Sequencer {
 
     async fn work(self: Arc<Self>) {
         let stop = &self.stop;
-        let pause = Duration::from_millis(self.kernel.config.audit.checkpoint_interval_ms);
+        let interval = Duration::from_millis(self.kernel.config.audit.checkpoint_interval_ms);
         while !stop.is_cancelled() {
+            let begun = Instant::now();
             self.round().await;
             self.flush_reads(false).await;
+            // under load, fewer and larger batches: the changes themselves come first
+            let pause = interval.max((begun.elapsed() * IDLE).min(LONGEST));
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = sleep(pause) => tokio::select! {
@@ -241,11 +248,14 @@ impl Sequencer {
         while progress.changed().await.is_ok() {
             let scopes: Vec<_> =
                 self.logs.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
+            let begun = Instant::now();
             for scope in scopes {
                 if let Err(error) = self.indexed(scope).await {
                     self.failed(&error);
                 }
             }
+            // what is not in the index yet is searched without it
+            sleep((begun.elapsed() * IDLE).min(LONGEST)).await;
         }
     }
 

@@ -18,6 +18,7 @@ pub mod cache;
 pub mod coverage;
 mod group;
 pub mod list;
+mod lite;
 mod pg;
 pub mod retry;
 mod shelf;
@@ -101,14 +102,14 @@ macro_rules! execute {
 /// Inserts one row with a statement without RETURNING: `insert_one!(tx, sqlx::query("INSERT …").bind(id), taken)`,
 /// where `taken` is the error when a unique key refuses it.
 ///
-/// As the first statement of its transaction it waits for the commit on PostgreSQL and goes there together with the
-/// audit record in one round trip; a refusal then comes from the commit.
+/// As the first statement of its transaction it waits for the commit and goes to the database together with the audit
+/// record in one round trip; a refusal then comes from the commit.
 #[macro_export]
 macro_rules! insert_one {
     ($tx:expr, $query:expr, $taken:expr) => {
         if $tx.can_hold() {
-            $crate::db::coverage::note(file!(), line!(), "postgres");
-            $tx.hold($query, $taken)
+            $crate::db::coverage::note(file!(), line!(), $tx.engine_name());
+            $tx.hold(|| $query, || $query, $taken)
         } else {
             $crate::execute!($tx, $query).map(|_| ()).map_err(|e| e.on_unique(|| $taken))
         }
@@ -306,7 +307,7 @@ impl Db {
 
     pub(crate) async fn begin(&self) -> Result<tx::EngineTx> {
         match &self.inner {
-            Inner::Sqlite { writer, .. } => Ok(tx::EngineTx::Sqlite(writer.begin().await?)),
+            Inner::Sqlite { writer, .. } => Ok(tx::EngineTx::Sqlite(tx::LiteTx::new(writer.clone()))),
             Inner::Postgres(shelf) => Ok(tx::EngineTx::Postgres(tx::PgTx::new(shelf.acquire().await?))),
         }
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
+    bucket,
     codec::{decode_bits, encode_bits},
     index::Layout,
     model::Entry,
@@ -20,7 +21,7 @@ use crate::sequencer::LogHead;
 
 /// Events read at once.
 const PAGE: i64 = 256;
-/// Terms looked up at once.
+/// Segments or buckets looked up at once.
 const TERMS: usize = 64;
 
 /// Sets of events by segment (level, number) and term.
@@ -127,17 +128,26 @@ async fn remove(
     terms: &BTreeMap<i64, Vec<u32>>,
 ) -> Result<()> {
     let names: Vec<_> = terms.keys().copied().collect();
-    for names in names.chunks(TERMS) {
-        for (_, term, bits) in store::term_get(tx, scope, segment.0, &[segment.1], names).await? {
-            let mut bits = decode_bits(&bits)?;
-            for offset in terms.get(&term).into_iter().flatten() {
-                bits.remove(*offset);
+    for buckets in bucket::buckets(segment.0, &names).chunks(TERMS) {
+        for (_, number, row) in store::posting_get(tx, scope, segment.0, &[segment.1], buckets).await? {
+            let mut left = bucket::Postings::new();
+            for (term, bits) in bucket::unpack(&row)? {
+                let Some(offsets) = terms.get(&term) else {
+                    left.insert(term, bits.to_vec());
+                    continue;
+                };
+                let mut bits = decode_bits(bits)?;
+                for offset in offsets {
+                    bits.remove(*offset);
+                }
+                if !bits.is_empty() {
+                    left.insert(term, encode_bits(bits)?);
+                }
             }
-            if bits.is_empty() {
-                store::term_delete(tx, scope, segment, (term, term)).await?;
-            } else {
-                store::term_put(tx, scope, segment, term, &encode_bits(bits)?).await?;
-            }
+            match bucket::pack(segment.0, &left).first() {
+                Some((_, row)) => store::posting_put(tx, scope, segment, number, row).await?,
+                None => store::posting_delete(tx, scope, segment, (number, number)).await?,
+            };
         }
     }
     Ok(())

@@ -11,6 +11,7 @@ use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use super::{
+    bucket,
     codec::{decode_bits, encode_bits, encode_times},
     model::keys,
     open::opened_but,
@@ -22,10 +23,8 @@ use crate::sequencer::SEGMENT;
 
 /// Events read at once.
 const PAGE: i64 = 512;
-/// Terms in one transaction: bounds how long SQLite's only writer is held.
-const TERMS: usize = 4_000;
-/// Parts in which the terms of large segments are worked on, for the same reason.
-const PARTS: i64 = 64;
+/// Buckets in one transaction: bounds how long SQLite's only writer is held.
+const BUCKETS: usize = 64;
 
 /// How large segments are.
 #[derive(Clone, Copy, Debug)]
@@ -89,13 +88,13 @@ struct Built {
 async fn build(kernel: &Kernel, layout: Layout, scope: Uuid, segment: i64) -> Result<bool> {
     let Built { postings, keys, erased } = read(kernel, layout, scope, segment).await?;
     let times = postings.times().to_vec();
-    let rows = postings.into_rows()?;
-    for rows in rows.chunks(TERMS) {
+    let rows = bucket::pack(0, &postings.into_terms()?);
+    for rows in rows.chunks(BUCKETS) {
         let mut tx = kernel.db.begin_derived().await?;
         if store::log_index(&mut tx, scope, segment, segment).await? == 0 {
             return Ok(false);
         }
-        store::term_insert_all(&mut tx, scope, (0, segment), rows).await?;
+        store::posting_insert_all(&mut tx, scope, (0, segment), rows).await?;
         tx.finish().await?;
     }
     let mut tx = kernel.db.begin_derived().await?;
@@ -189,11 +188,12 @@ async fn merge_all(kernel: &Kernel, layout: Layout, scope: Uuid, done: i64) -> R
 /// Merges neighbours. Until the last step nobody sees the new segment; from then on nobody sees the old ones.
 async fn merge(kernel: &Kernel, layout: Layout, scope: Uuid, run: i64, parts: &[Segment]) -> Result<()> {
     let segments: Vec<_> = parts.iter().map(|part| part.segment).collect();
-    for part in term_parts() {
+    for part in bucket::parts(0) {
         let mut tx = kernel.db.begin_derived().await?;
         store::log_lock(&mut tx, scope).await?;
-        let rows = store::term_range(&mut tx, scope, 0, &segments, part).await?;
-        store::term_insert_all(&mut tx, scope, (1, run), &joined(layout, rows)?).await?;
+        let rows = store::posting_range(&mut tx, scope, 0, &segments, part).await?;
+        let rows = bucket::pack(1, &joined(layout, &rows)?);
+        store::posting_insert_all(&mut tx, scope, (1, run), &rows).await?;
         tx.finish().await?;
     }
     let mut tx = kernel.db.begin_derived().await?;
@@ -220,23 +220,16 @@ async fn merge(kernel: &Kernel, layout: Layout, scope: Uuid, run: i64, parts: &[
 }
 
 /// The terms of neighbours as those of one segment. Rows come by segment.
-fn joined(layout: Layout, rows: Vec<store::Found>) -> Result<Vec<(i64, Vec<u8>)>> {
+fn joined(layout: Layout, rows: &[store::Found]) -> Result<bucket::Postings> {
     let mut terms: BTreeMap<i64, RoaringBitmap> = BTreeMap::new();
-    for (segment, term, bits) in rows {
+    for (segment, _, row) in rows {
         let shift = u32::try_from(segment % layout.fan * layout.segment).map_err(Error::internal)?;
-        let bits = decode_bits(&bits)?;
-        terms.entry(term).or_default().extend(bits.iter().map(|bit| bit + shift));
+        for (term, bits) in bucket::unpack(row)? {
+            let bits = decode_bits(bits)?;
+            terms.entry(term).or_default().extend(bits.iter().map(|bit| bit + shift));
+        }
     }
     terms.into_iter().map(|(term, bits)| Ok((term, encode_bits(bits)?))).collect()
-}
-
-/// All terms, in parts of equal width.
-fn term_parts() -> impl Iterator<Item = (i64, i64)> {
-    let width = i64::MAX / (PARTS / 2) + 1;
-    (-PARTS / 2..PARTS / 2).map(move |part| {
-        let first = part.saturating_mul(width);
-        (first, first.saturating_add(width - 1))
-    })
 }
 
 /// Removes terms of merged segments that a process left behind when it was killed: those before the first segment of
@@ -244,7 +237,7 @@ fn term_parts() -> impl Iterator<Item = (i64, i64)> {
 async fn sweep(kernel: &Kernel, scope: Uuid, done: i64) -> Result<()> {
     loop {
         let mut db = kernel.db.reader().await?;
-        let Some(first) = store::term_segment_first(&mut db, scope, 0).await? else { return Ok(()) };
+        let Some(first) = store::posting_segment_first(&mut db, scope, 0).await? else { return Ok(()) };
         let living = store::segment_list(&mut db, scope).await?;
         drop(db);
         if first >= done || living.iter().any(|s| s.level == 0 && s.segment == first) {
@@ -256,10 +249,10 @@ async fn sweep(kernel: &Kernel, scope: Uuid, done: i64) -> Result<()> {
 
 /// Removes the terms of one segment.
 async fn delete_terms(kernel: &Kernel, scope: Uuid, segment: (i64, i64)) -> Result<()> {
-    let parts: Vec<_> = if segment.0 == 0 { vec![(i64::MIN, i64::MAX)] } else { term_parts().collect() };
+    let parts = if segment.0 == 0 { vec![(i64::MIN, i64::MAX)] } else { bucket::parts(1).collect() };
     for part in parts {
         let mut tx = kernel.db.begin_derived().await?;
-        store::term_delete(&mut tx, scope, segment, part).await?;
+        store::posting_delete(&mut tx, scope, segment, part).await?;
         tx.finish().await?;
     }
     Ok(())
@@ -285,14 +278,6 @@ pub(super) async fn prune(kernel: &Kernel, layout: Layout, scope: Uuid, minimum_
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_parts_are_all_terms_and_none_twice() {
-        let parts: Vec<_> = term_parts().collect();
-        assert_eq!(parts.len(), 64);
-        assert_eq!((parts[0].0, parts[63].1), (i64::MIN, i64::MAX));
-        assert!(parts.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0));
-    }
 
     #[test]
     fn a_large_segment_fits_into_its_offsets() {

@@ -71,10 +71,9 @@ impl Postings {
         offsets.into_iter().flatten().copied().collect()
     }
 
-    /// Every term with its events, sorted, as stored.
-    pub fn into_rows(self) -> Result<Vec<(i64, Vec<u8>)>> {
-        let sorted: BTreeMap<_, _> = self.offsets.into_iter().collect();
-        let row = |(term, offsets): (i64, Vec<u32>)| Ok((term, encode_bits(offsets.into_iter().collect())?));
-        sorted.into_iter().map(row).collect()
+    /// Every term with its events, as stored.
+    pub fn into_terms(self) -> Result<BTreeMap<i64, Vec<u8>>> {
+        let term = |(term, offsets): (i64, Vec<u32>)| Ok((term, encode_bits(offsets.into_iter().collect())?));
+        self.offsets.into_iter().map(term).collect()
     }
 }

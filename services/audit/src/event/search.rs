@@ -8,6 +8,7 @@ use roaring::RoaringBitmap;
 use uuid::Uuid;
 
 use super::{
+    bucket,
     codec::{decode_bits, decode_times},
     filter::Filter,
     index::Layout,
@@ -21,8 +22,8 @@ use super::{
 
 /// Segments in the first look-up; each next one takes four times as many.
 const FIRST: usize = 4;
-/// Rows that one look-up may find: bounds its memory, at most 8 KiB a row.
-const ROWS: usize = 2_048;
+/// Rows that one look-up may find: bounds its memory, a few KiB a row.
+const ROWS: usize = 1_024;
 /// Candidates that are read at once, at least and at most.
 const READ: (usize, usize) = (64, 1_000);
 
@@ -229,8 +230,11 @@ impl Searcher<'_> {
         if level == 0 {
             terms.push(every);
         }
-        for (segment, term, bits) in store::term_get(db, scope, level, &wanted, &terms).await? {
-            found.entry(segment).or_default().insert(term, decode_bits(&bits)?);
+        let buckets = bucket::buckets(level, &terms);
+        for (segment, _, row) in store::posting_get(db, scope, level, &wanted, &buckets).await? {
+            for (term, bits) in bucket::unpack(&row)?.into_iter().filter(|(term, _)| terms.contains(term)) {
+                found.entry(segment).or_default().insert(term, decode_bits(bits)?);
+            }
         }
         let whole = |segment| found.get(segment).is_some_and(|terms| terms.contains_key(&every));
         if level == 0 && !wanted.iter().all(whole) {

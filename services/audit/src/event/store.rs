@@ -138,32 +138,32 @@ pub async fn segment_delete(
     execute!(db, sqlx::query(query).bind(scope).bind(level).bind(first).bind(last))
 }
 
-/// Which events have which of the terms, in segments of one level.
-pub async fn term_get(
+/// Some buckets of terms, in segments of one level.
+pub async fn posting_get(
     db: &mut impl Executor,
     scope: Uuid,
     level: i64,
     segments: &[i64],
-    terms: &[i64],
+    buckets: &[i64],
 ) -> Result<Vec<Found>> {
-    let (segments, terms) = (padded(segments), padded(terms));
+    let (segments, buckets) = (padded(segments), padded(buckets));
     let query = format!(
-        "SELECT segment, term, bits FROM audit_term WHERE scope_id = $1 AND level = $2 AND segment IN ({}) \
-         AND term IN ({})",
+        "SELECT segment, bucket, terms FROM audit_posting WHERE scope_id = $1 AND level = $2 AND segment IN ({}) \
+         AND bucket IN ({})",
         list(3, segments.len()),
-        list(3 + segments.len(), terms.len())
+        list(3 + segments.len(), buckets.len())
     );
     on!(db, |c| {
         let mut query = sqlx::query_as(AssertSqlSafe(query.clone())).bind(scope).bind(level);
-        for value in segments.iter().chain(&terms) {
+        for value in segments.iter().chain(&buckets) {
             query = query.bind(*value);
         }
         query.fetch_all(c)
     })
 }
 
-/// Every term between `first` and `last` in segments `from` to `to` of a level, by segment.
-pub async fn term_range(
+/// The buckets from `first` to `last` of segments of a level, by segment.
+pub async fn posting_range(
     db: &mut impl Executor,
     scope: Uuid,
     level: i64,
@@ -172,8 +172,8 @@ pub async fn term_range(
 ) -> Result<Vec<Found>> {
     let segments = padded(segments);
     let query = format!(
-        "SELECT segment, term, bits FROM audit_term WHERE scope_id = $1 AND level = $2 AND segment IN ({}) \
-         AND term >= ${} AND term <= ${} ORDER BY segment",
+        "SELECT segment, bucket, terms FROM audit_posting WHERE scope_id = $1 AND level = $2 AND segment IN ({}) \
+         AND bucket >= ${} AND bucket <= ${} ORDER BY segment",
         list(3, segments.len()),
         3 + segments.len(),
         4 + segments.len()
@@ -187,22 +187,22 @@ pub async fn term_range(
     })
 }
 
-/// Adds terms of a segment, sorted; those that are there stay.
-pub async fn term_insert_all(
+/// Adds buckets of a segment, in the place of what a process left there that did not come to its end.
+pub async fn posting_insert_all(
     db: &mut impl Executor,
     scope: Uuid,
     (level, segment): (i64, i64),
-    terms: &[(i64, Vec<u8>)],
+    buckets: &[(i64, Vec<u8>)],
 ) -> Result<()> {
-    for (rows, values) in bulk(terms, 5) {
+    for (rows, values) in bulk(buckets, 5) {
         let query = format!(
-            "INSERT INTO audit_term (scope_id, level, segment, term, bits) VALUES {values} \
-             ON CONFLICT (scope_id, level, segment, term) DO NOTHING"
+            "INSERT INTO audit_posting (scope_id, level, segment, bucket, terms) VALUES {values} \
+             ON CONFLICT (scope_id, level, segment, bucket) DO UPDATE SET terms = excluded.terms"
         );
         execute!(db, {
             let mut query = sqlx::query(AssertSqlSafe(query.clone()));
-            for (term, bits) in rows {
-                query = query.bind(scope).bind(level).bind(segment).bind(*term).bind(bits);
+            for (bucket, terms) in rows {
+                query = query.bind(scope).bind(level).bind(segment).bind(*bucket).bind(terms);
             }
             query
         })?;
@@ -210,33 +210,33 @@ pub async fn term_insert_all(
     Ok(())
 }
 
-/// Takes the place of the set of events that have a term.
-pub async fn term_put(
+/// Takes the place of a bucket.
+pub async fn posting_put(
     db: &mut impl Executor,
     scope: Uuid,
     (level, segment): (i64, i64),
-    term: i64,
-    bits: &[u8],
+    bucket: i64,
+    terms: &[u8],
 ) -> Result<u64> {
-    let query =
-        "UPDATE audit_term SET bits = $1 WHERE scope_id = $2 AND level = $3 AND segment = $4 AND term = $5";
-    execute!(db, sqlx::query(query).bind(bits).bind(scope).bind(level).bind(segment).bind(term))
+    let query = "UPDATE audit_posting SET terms = $1 WHERE scope_id = $2 AND level = $3 AND segment = $4 AND bucket = $5";
+    execute!(db, sqlx::query(query).bind(terms).bind(scope).bind(level).bind(segment).bind(bucket))
 }
 
-/// Removes the terms between `first` and `last` of a segment.
-pub async fn term_delete(
+/// Removes the buckets from `first` to `last` of a segment.
+pub async fn posting_delete(
     db: &mut impl Executor,
     scope: Uuid,
     (level, segment): (i64, i64),
     (first, last): (i64, i64),
 ) -> Result<u64> {
-    let query = "DELETE FROM audit_term WHERE scope_id = $1 AND level = $2 AND segment = $3 AND term >= $4 AND term <= $5";
+    let query = "DELETE FROM audit_posting WHERE scope_id = $1 AND level = $2 AND segment = $3 AND bucket >= $4 AND bucket <= $5";
     execute!(db, sqlx::query(query).bind(scope).bind(level).bind(segment).bind(first).bind(last))
 }
 
 /// The first segment of a level that has a term, whether it is a segment of the index or not.
-pub async fn term_segment_first(db: &mut impl Executor, scope: Uuid, level: i64) -> Result<Option<i64>> {
-    let query = "SELECT segment FROM audit_term WHERE scope_id = $1 AND level = $2 ORDER BY segment LIMIT 1";
+pub async fn posting_segment_first(db: &mut impl Executor, scope: Uuid, level: i64) -> Result<Option<i64>> {
+    let query =
+        "SELECT segment FROM audit_posting WHERE scope_id = $1 AND level = $2 ORDER BY segment LIMIT 1";
     on!(db, |c| sqlx::query_scalar(query).bind(scope).bind(level).fetch_optional(c))
 }
 

@@ -30,8 +30,15 @@ pub(super) const ERASE: Action =
     action("provost.retention.v1.RetentionService/EraseSubject", "privacy", "erased", Class::Write);
 
 /// Tables out of which an erasure takes something.
-const TOUCHED: &[&str] =
-    &["principal", "api_token", "request_result", "saved_search", "legal_hold", "subject_key", "audit_term"];
+const TOUCHED: &[&str] = &[
+    "principal",
+    "api_token",
+    "request_result",
+    "saved_search",
+    "legal_hold",
+    "subject_key",
+    "audit_posting",
+];
 
 /// Events read at once.
 const CHUNK: usize = 1_000;

@@ -4,10 +4,9 @@ use kernel::{
     Result,
     clock::Time,
     db::{Executor, bulk},
-    error::Error,
     execute, on,
 };
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, PgConnection, SqliteConnection};
 use tlog::{Hash, Tile, TileId};
 use uuid::Uuid;
 
@@ -25,9 +24,14 @@ pub struct Pending {
     pub entry: String,
 }
 
-/// The logs that have something to sequence.
+/// The logs that have something to sequence: a step in the key for each, not a look at every row.
 pub async fn pending_scopes(db: &mut impl Executor) -> Result<Vec<Uuid>> {
-    on!(db, |c| sqlx::query_scalar("SELECT DISTINCT scope_id FROM audit_pending").fetch_all(c))
+    let query = "WITH RECURSIVE waiting (scope_id) AS ( \
+             SELECT (SELECT scope_id FROM audit_pending ORDER BY scope_id LIMIT 1) \
+             UNION ALL SELECT (SELECT p.scope_id FROM audit_pending p WHERE p.scope_id > w.scope_id \
+             ORDER BY p.scope_id LIMIT 1) FROM waiting w WHERE w.scope_id IS NOT NULL \
+         ) SELECT scope_id FROM waiting WHERE scope_id IS NOT NULL";
+    on!(db, |c| sqlx::query_scalar(query).fetch_all(c))
 }
 
 /// The newest event that waits, if any does.
@@ -63,19 +67,45 @@ pub async fn event_insert_all(
     first: i64,
     events: &[(Pending, Time)],
 ) -> Result<()> {
-    let mut next = first;
+    on!(
+        db,
+        sqlite | c | insert_values(c, scope, first, events),
+        postgres | c | insert_arrays(c, scope, first, events)
+    )
+}
+
+async fn insert_values(
+    c: &mut SqliteConnection,
+    scope: Uuid,
+    first: i64,
+    events: &[(Pending, Time)],
+) -> Result<(), sqlx::Error> {
+    let mut index = first..;
     for (rows, values) in bulk(events, 5) {
         let query = format!("INSERT INTO audit_event (scope_id, idx, id, time, entry) VALUES {values}");
-        execute!(db, {
-            let mut statement = sqlx::query(AssertSqlSafe(query.clone()));
-            for (index, (event, time)) in (next..).zip(rows) {
-                statement = statement.bind(scope).bind(index).bind(event.id).bind(*time).bind(&event.entry);
-            }
-            statement
-        })?;
-        next += i64::try_from(rows.len()).map_err(Error::internal)?;
+        let mut query = sqlx::query(AssertSqlSafe(query));
+        for ((event, time), index) in rows.iter().zip(&mut index) {
+            query = query.bind(scope).bind(index).bind(event.id).bind(*time).bind(&event.entry);
+        }
+        query.execute(&mut *c).await?;
     }
     Ok(())
+}
+
+/// One message and one plan, however many rows.
+async fn insert_arrays(
+    c: &mut PgConnection,
+    scope: Uuid,
+    first: i64,
+    events: &[(Pending, Time)],
+) -> Result<(), sqlx::Error> {
+    let query = "INSERT INTO audit_event (scope_id, idx, id, time, entry) SELECT $1, e.* \
+         FROM UNNEST($2::BIGINT[], $3::UUID[], $4::BIGINT[], $5::TEXT[]) AS e (idx, id, time, entry)";
+    let indexes: Vec<i64> = (first..).take(events.len()).collect();
+    let (ids, times): (Vec<_>, Vec<_>) = events.iter().map(|(e, t)| (e.id, t.micros())).unzip();
+    let entries: Vec<_> = events.iter().map(|(e, _)| e.entry.as_str()).collect();
+    let query = sqlx::query(query).bind(scope).bind(indexes).bind(ids).bind(times).bind(entries);
+    query.execute(c).await.map(|_| ())
 }
 
 /// Stores tiles; a wider one takes the place of a narrower one.

@@ -6,7 +6,10 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use sqlx::{Connection as _, Executor as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{
+    AssertSqlSafe, Connection as _, Executor as _, SqliteConnection,
+    sqlite::{SqliteArguments, SqliteConnectOptions},
+};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, OwnedMutexGuard, oneshot};
 
 use crate::error::{Error, Result};
@@ -66,13 +69,56 @@ impl Writer {
 
     /// Waits for its turn and opens a savepoint.
     pub(super) async fn begin(&self) -> Result<WriterTx> {
+        let mut tx = self.turn().await;
+        tx.state.savepoint().await?;
+        Ok(tx)
+    }
+
+    /// A whole turn in one message to the connection's thread: the savepoint, `sql`, and its end. `sql` may be several
+    /// statements; `arguments` are numbered through all of them. Returns once its changes are on disk.
+    pub(super) async fn run_alone(&self, sql: &str, arguments: SqliteArguments) -> Result<()> {
+        let WriterTx { mut state, mut exit } = self.turn().await;
+        let Some(writer) = exit.writer.take() else { return Err(Error::internal("the transaction is over")) };
+        let sql = sql.to_owned();
+        // on its own task, for the same reason as a commit
+        let finish = async move {
+            state.undo_turn().await;
+            let begin = if std::mem::replace(&mut state.open, true) { "" } else { "BEGIN IMMEDIATE; " };
+            let sql = format!("{begin}SAVEPOINT turn; {sql}; RELEASE turn");
+            state.turn = true;
+            let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+            if let Err(error) = query.execute(&mut state.conn).await {
+                state.undo_turn().await;
+                if !writer.has_successor(&state) {
+                    // the others of the group hear of it themselves
+                    let _ = state.flush().await;
+                }
+                return Err(Error::from(error));
+            }
+            state.turn = false;
+            writer.on_disk(state).await
+        };
+        tokio::spawn(finish).await.map_err(Error::internal)?
+    }
+
+    /// Waits for its turn.
+    async fn turn(&self) -> WriterTx {
         let queued = Queued::new(&self.waiting);
         let exit = Exit { writer: Some(self.clone()) };
         let state = Arc::clone(&self.state).lock_owned().await;
         drop(queued);
-        let mut tx = WriterTx { state, exit };
-        tx.state.savepoint().await?;
-        Ok(tx)
+        WriterTx { state, exit }
+    }
+
+    /// Flushes a finished turn, or leaves that to a successor and waits for it.
+    async fn on_disk(&self, mut state: OwnedMutexGuard<State>) -> Result<()> {
+        if !self.has_successor(&state) {
+            return state.flush().await;
+        }
+        let (sender, receiver) = oneshot::channel();
+        state.group.push(sender);
+        drop(state);
+        receiver.await.unwrap_or_else(|_| Err(Error::internal("the group's commit was lost")))
     }
 
     /// Whether a committed turn may leave the flush to somebody who comes after it.
@@ -146,13 +192,7 @@ impl WriterTx {
                 return Err(Error::from(error));
             }
             state.turn = false;
-            if !writer.has_successor(&state) {
-                return state.flush().await;
-            }
-            let (sender, receiver) = oneshot::channel();
-            state.group.push(sender);
-            drop(state);
-            receiver.await.unwrap_or_else(|_| Err(Error::internal("the group's commit was lost")))
+            writer.on_disk(state).await
         };
         tokio::spawn(finish).await.map_err(Error::internal)?
     }
@@ -211,6 +251,8 @@ impl Drop for Queued<'_> {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::Arguments as _;
+
     use super::*;
 
     async fn writer() -> (tempfile::TempDir, Writer) {
@@ -255,6 +297,29 @@ mod tests {
             turn.await.unwrap();
         }
         assert_eq!(numbers(&writer).await, (0..100).filter(|n| n % 3 == 0).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_turn_in_one_message_is_made_whole_or_not_at_all_and_leaves_the_others_alone() {
+        let (_dir, writer) = writer().await;
+        let turns = (0..60_i64).map(|n| {
+            let writer = writer.clone();
+            tokio::spawn(async move {
+                let mut arguments = SqliteArguments::default();
+                arguments.add(n).unwrap();
+                // every third one breaks the key with its second row
+                arguments.add(if n % 3 == 0 { n } else { n + 1_000 }).unwrap();
+                let done =
+                    writer.run_alone("INSERT INTO t VALUES ($1); INSERT INTO t VALUES ($2)", arguments).await;
+                assert_eq!(done.is_err(), n % 3 == 0);
+            })
+        });
+        for turn in turns.collect::<Vec<_>>() {
+            turn.await.unwrap();
+        }
+        let kept: Vec<_> = (0..60).filter(|n| n % 3 != 0).collect();
+        let more = kept.iter().map(|n| n + 1_000);
+        assert_eq!(numbers(&writer).await, kept.iter().copied().chain(more).collect::<Vec<_>>());
     }
 
     #[tokio::test]

@@ -1,10 +1,10 @@
 //! The write transaction: begun with a permit, ended by one `commit` that takes the audit record.
 
 use serde::de::DeserializeOwned;
-use sqlx::{Execute, Postgres};
+use sqlx::{Execute, Postgres, Sqlite};
 
-pub use super::pg::PgTx;
-use super::{Conn, Executor, group::WriterTx};
+use super::{Conn, Executor};
+pub use super::{lite::LiteTx, pg::PgTx};
 use crate::{
     audit::{Audit, Event, subject::FreshKey},
     authz::Permit,
@@ -22,7 +22,7 @@ const REMEMBERED: std::time::Duration = std::time::Duration::from_hours(24);
 /// A transaction of either engine.
 pub enum EngineTx {
     /// A turn in SQLite's group.
-    Sqlite(WriterTx),
+    Sqlite(LiteTx),
     /// A PostgreSQL transaction.
     Postgres(PgTx),
 }
@@ -57,15 +57,25 @@ impl EngineTx {
 
     async fn commit(self) -> Result<()> {
         match self {
-            Self::Sqlite(turn) => turn.commit().await,
+            Self::Sqlite(tx) => tx.commit().await,
             Self::Postgres(tx) => tx.commit().await,
         }
     }
 
     async fn rollback(self) -> Result<()> {
         match self {
-            Self::Sqlite(turn) => turn.rollback().await,
+            Self::Sqlite(tx) => tx.rollback().await,
             Self::Postgres(tx) => tx.rollback().await,
+        }
+    }
+}
+
+impl EngineTx {
+    /// Whether a statement waits for the commit.
+    fn is_holding(&self) -> bool {
+        match self {
+            Self::Sqlite(tx) => tx.is_holding(),
+            Self::Postgres(tx) => tx.is_holding(),
         }
     }
 }
@@ -73,7 +83,7 @@ impl EngineTx {
 impl Executor for EngineTx {
     async fn conn(&mut self) -> Result<Conn<'_>> {
         match self {
-            Self::Sqlite(turn) => Ok(Conn::Sqlite(turn.conn())),
+            Self::Sqlite(tx) => tx.conn().await.map(Conn::Sqlite),
             Self::Postgres(tx) => tx.conn().await.map(Conn::Postgres),
         }
     }
@@ -142,8 +152,7 @@ impl<'x> Tx<'x> {
     pub async fn commit(mut self, audit: Audit) -> Result<EventId> {
         let fresh = self.fresh();
         let event = audit.seal(self.ctx, &mut self.engine, fresh).await?;
-        if let EngineTx::Postgres(tx) = &self.engine
-            && tx.is_holding()
+        if self.engine.is_holding()
             && let [log] = event.logs()
             && self.ctx.kernel().records()
         {
@@ -173,22 +182,44 @@ impl<'x> Tx<'x> {
     #[doc(hidden)]
     pub fn can_hold(&self) -> bool {
         let alone = self.ctx.request_id().is_empty() && !self.ctx.validate_only();
-        alone && matches!(&self.engine, EngineTx::Postgres(tx) if tx.is_untouched())
+        let untouched = match &self.engine {
+            EngineTx::Sqlite(tx) => tx.is_untouched(),
+            EngineTx::Postgres(tx) => tx.is_untouched(),
+        };
+        alone && untouched
     }
 
-    /// Keeps an insert for the commit; see [`insert_one!`](crate::insert_one).
+    /// `sqlite` or `postgres`: for the count of statements that ran.
     #[doc(hidden)]
-    pub fn hold<'q>(&mut self, query: impl Execute<'q, Postgres>, taken: Error) -> Result<()> {
+    pub fn engine_name(&self) -> &'static str {
+        match &self.engine {
+            EngineTx::Sqlite(_) => "sqlite",
+            EngineTx::Postgres(_) => "postgres",
+        }
+    }
+
+    /// Keeps an insert for the commit, whichever of the two is for this engine; see [`insert_one!`](crate::insert_one).
+    #[doc(hidden)]
+    pub fn hold<'l, 'p, L, P>(
+        &mut self,
+        sqlite: impl FnOnce() -> L,
+        postgres: impl FnOnce() -> P,
+        taken: Error,
+    ) -> Result<()>
+    where
+        L: Execute<'l, Sqlite>,
+        P: Execute<'p, Postgres>,
+    {
         match &mut self.engine {
-            EngineTx::Postgres(tx) => tx.hold(query, taken),
-            EngineTx::Sqlite(_) => Err(Error::internal("SQLite holds no statement")),
+            EngineTx::Sqlite(tx) => tx.hold(sqlite(), taken),
+            EngineTx::Postgres(tx) => tx.hold(postgres(), taken),
         }
     }
 
     async fn commit_held(self, log: uuid::Uuid, event: Event) -> Result<EventId> {
         let outcome = match self.engine {
             EngineTx::Postgres(tx) => tx.commit_with(log, &event).await,
-            EngineTx::Sqlite(turn) => turn.commit().await,
+            EngineTx::Sqlite(tx) => tx.commit_with(log, &event).await,
         };
         self.ctx.wrote(&event);
         outcome?;

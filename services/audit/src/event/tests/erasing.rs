@@ -14,6 +14,7 @@ use tenancy::{
 
 use super::house::{ACME, House, MARIA};
 use crate::event::{
+    bucket,
     model::keys,
     term::{Kind, Terms},
 };
@@ -39,15 +40,18 @@ async fn house() -> House {
 }
 
 /// Rows of the index under one of the terms, seen or not.
-async fn rows_of(house: &House, terms: &[(Kind, &str)]) -> i64 {
+async fn rows_of(house: &House, terms: &[(Kind, &str)]) -> usize {
     let mut db = house.kernel.db.reader().await.unwrap();
     let mut found = 0;
     for (kind, value) in terms {
         let term = Terms::new(&house.kernel, house.log()).term(*kind, value);
-        let query = "SELECT COUNT(*) FROM audit_term WHERE scope_id = $1 AND term = $2";
-        let rows: i64 =
-            on!(&mut db, |c| sqlx::query_scalar(query).bind(house.log()).bind(term).fetch_one(c)).unwrap();
-        found += rows;
+        let query = "SELECT level, bucket, terms FROM audit_posting WHERE scope_id = $1";
+        let rows: Vec<(i64, i64, Vec<u8>)> =
+            on!(&mut db, |c| sqlx::query_as(query).bind(house.log()).fetch_all(c)).unwrap();
+        for (level, number, row) in rows {
+            assert!(bucket::unpack(&row).unwrap().iter().all(|(t, _)| bucket::bucket(level, *t) == number));
+            found += bucket::unpack(&row).unwrap().iter().filter(|(t, _)| *t == term).count();
+        }
     }
     found
 }

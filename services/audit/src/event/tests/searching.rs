@@ -12,7 +12,7 @@ use tokio::{runtime::Handle, task::block_in_place};
 
 use super::house::{House, SMALL, Scatter};
 use crate::event::{
-    Filter, Window,
+    Filter, Window, bucket,
     index::{index, prune},
     model::Row,
     store,
@@ -156,7 +156,7 @@ async fn a_search_finds_what_reading_everything_finds_however_far_the_index_is()
     let small = house.count("SELECT COUNT(*) FROM audit_segment WHERE scope_id = $1 AND level = 0").await;
     assert_eq!((segments, small), (3, head.size / 32 - 12));
     compare(&house, 300).await;
-    let leftover = "SELECT COUNT(*) FROM audit_term WHERE scope_id = $1 AND level = 0 AND segment < 12";
+    let leftover = "SELECT COUNT(*) FROM audit_posting WHERE scope_id = $1 AND level = 0 AND segment < 12";
     assert_eq!(house.count(leftover).await, 0);
 
     // retention cuts into a segment of level 1
@@ -164,7 +164,7 @@ async fn a_search_finds_what_reading_everything_finds_however_far_the_index_is()
     compare(&house, 100).await;
     assert_eq!(
         house
-            .count("SELECT COUNT(*) FROM audit_term WHERE scope_id = $1 AND level = 1 AND segment = 0")
+            .count("SELECT COUNT(*) FROM audit_posting WHERE scope_id = $1 AND level = 1 AND segment = 0")
             .await,
         0
     );
@@ -212,11 +212,11 @@ async fn two_processes_that_build_the_same_segments_build_one_index() {
 async fn what_a_killed_process_left_of_a_merge_is_removed_and_never_seen() {
     let house = house(150).await;
     house.index().await;
-    let garbage = vec![(1_i64, vec![0_u8, 0])];
+    let garbage = |level| bucket::pack(level, &bucket::Postings::from([(1_i64, vec![0_u8, 0])]));
     let mut tx = house.kernel.db.begin_derived().await.unwrap();
     // terms of a merged segment that were not removed, and of a merge that never came to its end
-    store::term_insert_all(&mut tx, house.log(), (0, 2), &garbage).await.unwrap();
-    store::term_insert_all(&mut tx, house.log(), (1, 1), &garbage).await.unwrap();
+    store::posting_insert_all(&mut tx, house.log(), (0, 2), &garbage(0)).await.unwrap();
+    store::posting_insert_all(&mut tx, house.log(), (1, 1), &garbage(1)).await.unwrap();
     tx.finish().await.unwrap();
     let found = house.find("outcome = denied").await;
     let mut scatter = Scatter::new(9);
@@ -224,7 +224,7 @@ async fn what_a_killed_process_left_of_a_merge_is_removed_and_never_seen() {
     house.index().await;
     assert_eq!(
         house
-            .count("SELECT COUNT(*) FROM audit_term WHERE scope_id = $1 AND level = 0 AND segment < 8")
+            .count("SELECT COUNT(*) FROM audit_posting WHERE scope_id = $1 AND level = 0 AND segment < 8")
             .await,
         0
     );

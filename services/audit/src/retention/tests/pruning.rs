@@ -129,7 +129,7 @@ async fn the_search_index_goes_with_the_last_event_of_a_segment() {
     let house = House::build().await;
     house.fill(&events(&house, 10_240, "auth", 9_000, ""), 4_352).await;
     assert_eq!(index_segments(&house.kernel, house.scope, 0, 10_240).await.unwrap(), 2);
-    let segments = "SELECT COUNT(DISTINCT segment) FROM audit_term";
+    let segments = "SELECT COUNT(DISTINCT segment) FROM audit_posting";
     assert_eq!(house.count(segments).await, 2);
     assert_eq!(prune(&house.kernel, house.scope).await.unwrap(), 4_352);
     assert_eq!(
