@@ -285,7 +285,7 @@ impl Sequencer {
     }
 
     async fn release(&self) -> Result<()> {
-        let mut tx = self.kernel.db.begin_derived().await?;
+        let mut tx = self.kernel.db.begin_derived();
         store::lease_release(&mut tx, self.node).await?;
         tx.finish().await
     }

@@ -143,7 +143,7 @@ pub async fn marketplace_find(db: &mut impl Executor, slug: &Slug) -> Result<Opt
 }
 
 pub async fn plugin_insert(tx: &mut Tx<'_>, plugins: &[Plugin]) -> Result<()> {
-    for (rows, values) in bulk(plugins, 9) {
+    for (rows, values) in bulk(tx.engine(), plugins, 9) {
         let query = format!(
             "INSERT INTO plugin (marketplace_id, id, slug, display_name, description, category, version_id, \
              create_time, update_time) VALUES {values}"
@@ -170,7 +170,7 @@ pub async fn plugin_insert(tx: &mut Tx<'_>, plugins: &[Plugin]) -> Result<()> {
 
 /// Makes the current version of each plugin a row.
 pub async fn plugin_version_insert(tx: &mut Tx<'_>, plugins: &[Plugin]) -> Result<()> {
-    for (rows, values) in bulk(plugins, 11) {
+    for (rows, values) in bulk(tx.engine(), plugins, 11) {
         let query = format!(
             "INSERT INTO plugin_version (marketplace_id, plugin_id, id, content_sha256, version, stage, apps, skills, \
              mcp_servers, has_hooks, create_time) VALUES {values}"

@@ -287,9 +287,27 @@ pub fn class_of(action: &Action) -> &'static str {
 /// RFC 8785; in an entry over the limit the longest old and new values give way to their digests, as many as it takes.
 fn canonical(mut entry: Value) -> Result<String> {
     loop {
-        let text = serde_json_canonicalizer::to_string(&entry).map_err(Error::internal)?;
+        let plain = is_plain(&entry);
+        let text = if plain { Ok(entry.to_string()) } else { serde_json_canonicalizer::to_string(&entry) };
+        let text = text.map_err(Error::internal)?;
         if text.len() <= MAX_ENTRY || !shorten(&mut entry) {
             return Ok(text);
+        }
+    }
+}
+
+/// Whether the JSON that `serde_json` writes is the canonical one already, which it is but for the order of names that are
+/// not ASCII and for numbers that are not small integers.
+fn is_plain(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+        Value::Number(number) => number.as_i64().is_some_and(|n| n.unsigned_abs() < 1 << 53),
+        Value::Array(items) => items.iter().all(is_plain),
+        Value::Object(fields) => {
+            let names = fields.keys();
+            names.clone().zip(names.clone().skip(1)).all(|(a, b)| a < b)
+                && names.clone().all(|name| name.is_ascii())
+                && fields.values().all(is_plain)
         }
     }
 }
@@ -308,7 +326,37 @@ fn shorten(entry: &mut Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(Value::from),
+            (-9_i64..9).prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+            "[\\x00-\\x1f\"\\\\/\\x7f\\u{2028}\u{1f600}]{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 5, |inner| {
+            let name = prop_oneof!["[a-z$_]{0,3}", any::<String>()];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::vec((name, inner), 0..5)
+                    .prop_map(|all| Value::Object(all.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_recorded_is_canonical_json(value in any_json()) {
+            let text = canonical(value.clone()).unwrap();
+            prop_assert_eq!(text, serde_json_canonicalizer::to_string(&value).unwrap());
+        }
+    }
 
     #[test]
     fn a_large_entry_keeps_all_but_its_longest_values() {

@@ -409,7 +409,7 @@ fn note_use(db: &Db, caller: &Caller, now: Time) {
     let (db, scope, token) = (db.clone(), caller.home.id(), caller.token);
     tokio::spawn(async move {
         let outcome = async {
-            let mut tx = db.begin().await?;
+            let mut tx = db.begin();
             let query = "UPDATE api_token SET last_used_time = $1 WHERE scope_id = $2 AND id = $3";
             execute!(&mut tx, sqlx::query(query).bind(now).bind(scope).bind(token))?;
             tx.finish().await

@@ -1,6 +1,6 @@
 //! Two engines behind one SQL text. `on!` and `execute!` type-check one body against both drivers.
 
-use std::{fs::File, path::Path, time::Duration};
+use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
     AssertSqlSafe, PgConnection, Sqlite, SqliteConnection, Transaction,
@@ -8,12 +8,14 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     config::Config,
     error::{Error, Result},
 };
 
+pub mod batch;
 pub mod cache;
 pub mod coverage;
 mod group;
@@ -23,8 +25,10 @@ mod pg;
 pub mod retry;
 mod shelf;
 pub mod tx;
+mod wal;
 
-use group::Writer;
+use batch::Batches;
+use group::{Kind, Writer};
 use shelf::{Shelf, Shelved};
 
 /// A connection of either engine.
@@ -42,6 +46,9 @@ pub trait Executor: Send {
 
     /// A statement has ended, well or with `error`.
     fn ended(&mut self, error: Option<&Error>);
+
+    /// Which engine it is.
+    fn engine(&self) -> Engine;
 }
 
 impl<T: Executor> Executor for &mut T {
@@ -51,6 +58,10 @@ impl<T: Executor> Executor for &mut T {
 
     fn ended(&mut self, error: Option<&Error>) {
         (**self).ended(error);
+    }
+
+    fn engine(&self) -> Engine {
+        (**self).engine()
     }
 }
 
@@ -99,48 +110,56 @@ macro_rules! execute {
     };
 }
 
-/// Inserts one row with a statement without RETURNING: `insert_one!(tx, sqlx::query("INSERT …").bind(id), taken)`,
-/// where `taken` is the error when a unique key refuses it.
+/// Inserts one row: `insert_one!(tx, "INSERT INTO role (tenant_id, id)", [tenant, id], taken)`, where `taken` is the error
+/// when a unique key refuses it.
 ///
-/// As the first statement of its transaction it waits for the commit and goes to the database together with the audit
-/// record in one round trip; a refusal then comes from the commit.
+/// As the first statement of its transaction it waits for the commit and goes to the database with its audit record, and
+/// with others like it that wait, in one round trip; a refusal then comes from the commit.
 #[macro_export]
 macro_rules! insert_one {
-    ($tx:expr, $query:expr, $taken:expr) => {
-        if $tx.can_hold() {
-            $crate::db::coverage::note(file!(), line!(), $tx.engine_name());
-            $tx.hold(|| $query, || $query, $taken)
-        } else {
-            $crate::execute!($tx, $query).map(|_| ()).map_err(|e| e.on_unique(|| $taken))
-        }
-    };
+    ($tx:expr, $head:expr, [$($value:expr),+ $(,)?], $taken:expr) => {{
+        $crate::db::coverage::note(file!(), line!(), $crate::db::Executor::engine(&*$tx).name());
+        let row: $crate::db::batch::Row = vec![$(Box::new($value)),+];
+        $tx.insert_one($crate::db::batch::Insert { head: $head, row, taken: $taken }).await
+    }};
 }
 
-/// `($1, $2), ($3, $4)` for two rows of two columns: the VALUES of a large INSERT.
-pub fn placeholders(rows: usize, columns: usize) -> String {
-    let row = |r: usize| {
-        let numbers: Vec<_> = (1..=columns).map(|c| format!("${}", r * columns + c)).collect();
-        format!("({})", numbers.join(", "))
-    };
-    let rows: Vec<_> = (0..rows).map(row).collect();
-    rows.join(", ")
+/// The parameters of `rows` rows, as `VALUES` has them: `($1, $2), ($3, $4)`, numbered on from `from`.
+///
+/// SQLite has them without numbers: it looks a number up among all of a statement, which costs the square of how many
+/// there are.
+fn marks(engine: Engine, from: usize, rows: usize, columns: usize) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(rows * columns * 6);
+    for n in 0..rows * columns {
+        text.push_str(match (n, n % columns) {
+            (0, _) => "(",
+            (_, 0) => "), (",
+            _ => ", ",
+        });
+        // writing to a string does not fail
+        let _ = match engine {
+            Engine::Sqlite => text.write_char('?'),
+            Engine::Postgres => write!(text, "${}", from + n + 1),
+        };
+    }
+    text.push(')');
+    text
 }
 
 /// Most rows in one statement of [`bulk`].
 const BULK: usize = 64;
 
-/// Cuts `rows` into the statements of a large INSERT, each part with its VALUES.
-///
-/// SQLite looks a parameter's name up among all of its statement, which costs the square of their number, so parts are
-/// small; and a part always has a power of two of rows, so that a few texts are prepared once and used again.
-pub fn bulk<T>(rows: &[T], columns: usize) -> impl Iterator<Item = (&[T], String)> {
+/// Cuts `rows` into the statements of a large INSERT, each part with its VALUES. A part always has a power of two of rows,
+/// so that a few texts are prepared once and used again.
+pub fn bulk<T>(engine: Engine, rows: &[T], columns: usize) -> impl Iterator<Item = (&[T], String)> {
     let mut rest = rows;
     std::iter::from_fn(move || {
         let most = rest.len().min(BULK);
         let size = 1 << most.checked_ilog2()?;
         let (part, others) = rest.split_at(size);
         rest = others;
-        Some((part, placeholders(size, columns)))
+        Some((part, marks(engine, 0, size, columns)))
     })
 }
 
@@ -153,6 +172,16 @@ pub enum Engine {
     Postgres,
 }
 
+impl Engine {
+    /// `sqlite` or `postgres`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
 /// The database. Cheap to clone.
 #[derive(Clone)]
 pub struct Db {
@@ -161,8 +190,17 @@ pub struct Db {
 
 #[derive(Clone)]
 enum Inner {
-    Sqlite { readers: SqlitePool, writer: Writer, _lock: std::sync::Arc<File> },
-    Postgres(Shelf),
+    Sqlite {
+        readers: SqlitePool,
+        writer: Writer,
+        batches: Batches,
+        _tender: Arc<AbortOnDropHandle<()>>,
+        _lock: Arc<File>,
+    },
+    Postgres {
+        shelf: Shelf,
+        batches: Batches,
+    },
 }
 
 /// Begins a snapshot on PostgreSQL.
@@ -191,7 +229,8 @@ impl Db {
             .test_before_acquire(false)
             .connect_with(options.application_name("provostd"))
             .await?;
-        Ok(Self { inner: Inner::Postgres(Shelf::new(pool, config.database.max_connections, wait)) })
+        let shelf = Shelf::new(pool, config.database.max_connections, wait);
+        Ok(Self { inner: Inner::Postgres { shelf, batches: Batches::default() } })
     }
 
     async fn open_sqlite(dir: &Path, readers: u32, wait: Duration) -> Result<Self> {
@@ -204,22 +243,30 @@ impl Db {
             .busy_timeout(wait)
             .foreign_keys(true)
             .statement_cache_capacity(256);
-        // what is deleted is overwritten: nothing of an erased person stays in free pages
-        let writer = Writer::open(&options.clone().pragma("secure_delete", "ON")).await?;
+        let writing = options
+            .clone()
+            // what is deleted is overwritten: nothing of an erased person stays in free pages
+            .pragma("secure_delete", "ON")
+            .pragma("wal_autocheckpoint", wal::TOO_LONG)
+            // kibibytes, as they are used: what many clients change at a time stays at hand
+            .pragma("cache_size", "-32768");
+        let writer = Writer::open(&writing).await?;
+        let tender = Arc::new(wal::tend(&options, writer.clone()).await?);
         let readers = SqlitePoolOptions::new()
             .max_connections(readers)
             .min_connections(1)
             .acquire_timeout(wait)
             .connect_with(options.pragma("query_only", "ON"))
             .await?;
-        Ok(Self { inner: Inner::Sqlite { readers, writer, _lock: std::sync::Arc::new(lock) } })
+        let (batches, lock) = (Batches::default(), Arc::new(lock));
+        Ok(Self { inner: Inner::Sqlite { readers, writer, batches, _tender: tender, _lock: lock } })
     }
 
     /// Which engine this is.
     pub fn engine(&self) -> Engine {
         match self.inner {
             Inner::Sqlite { .. } => Engine::Sqlite,
-            Inner::Postgres(_) => Engine::Postgres,
+            Inner::Postgres { .. } => Engine::Postgres,
         }
     }
 
@@ -227,7 +274,7 @@ impl Db {
     pub async fn reader(&self) -> Result<Reader> {
         match &self.inner {
             Inner::Sqlite { readers, .. } => Ok(Reader(ReaderInner::Sqlite(readers.acquire().await?))),
-            Inner::Postgres(shelf) => Ok(Reader(ReaderInner::Postgres(shelf.acquire().await?))),
+            Inner::Postgres { shelf, .. } => Ok(Reader(ReaderInner::Postgres(shelf.acquire().await?))),
         }
     }
 
@@ -236,8 +283,8 @@ impl Db {
     pub async fn snapshot(&self) -> Result<Reader> {
         match &self.inner {
             Inner::Sqlite { readers, .. } => Ok(Reader(ReaderInner::SqliteSnapshot(readers.begin().await?))),
-            Inner::Postgres(shelf) => {
-                let tx = tx::PgTx::new(shelf.acquire().await?).begun_by(SNAPSHOT);
+            Inner::Postgres { shelf, .. } => {
+                let tx = tx::PgTx::new(shelf.clone(), Batches::default()).begun_by(SNAPSHOT);
                 Ok(Reader(ReaderInner::PostgresSnapshot(tx)))
             }
         }
@@ -247,7 +294,7 @@ impl Db {
     pub async fn migrate(&self) -> Result<(i64, i64)> {
         let outcome = match &self.inner {
             Inner::Sqlite { writer, .. } => schema::migrate_sqlite(&mut *writer.connection().await?).await,
-            Inner::Postgres(shelf) => schema::migrate_postgres(shelf.acquire().await?.conn()?).await,
+            Inner::Postgres { shelf, .. } => schema::migrate_postgres(shelf.acquire().await?.conn()?).await,
         };
         outcome.map_err(Error::internal)
     }
@@ -274,7 +321,7 @@ impl Db {
                     tracing::warn!(%error, "checkpoint failed; the write-ahead log is read at the next start");
                 }
             }
-            Inner::Postgres(shelf) => shelf.close().await,
+            Inner::Postgres { shelf, .. } => shelf.close().await,
         }
     }
 
@@ -286,7 +333,7 @@ impl Db {
     pub async fn scrub(&self, tables: &[&'static str]) -> Result<()> {
         match &self.inner {
             Inner::Sqlite { writer, .. } => writer.checkpoint().await,
-            Inner::Postgres(shelf) => {
+            Inner::Postgres { shelf, .. } => {
                 let mut shelved = shelf.acquire().await?;
                 for table in tables {
                     let vacuum = sqlx::raw_sql(AssertSqlSafe(format!("VACUUM {table}")));
@@ -300,15 +347,23 @@ impl Db {
     }
 
     /// Begins a transaction for what is derived from the audit log and is no state of its own: sequence, search index,
-    /// pruning. It carries no audit record; nothing else may use it.
-    pub async fn begin_derived(&self) -> Result<tx::EngineTx> {
-        self.begin().await
+    /// pruning. It carries no audit record; nothing else may use it. No change waits for it to be durable.
+    pub fn begin_derived(&self) -> tx::EngineTx {
+        self.begin_as(Kind::Derived)
     }
 
-    pub(crate) async fn begin(&self) -> Result<tx::EngineTx> {
+    pub(crate) fn begin(&self) -> tx::EngineTx {
+        self.begin_as(Kind::Change)
+    }
+
+    fn begin_as(&self, kind: Kind) -> tx::EngineTx {
         match &self.inner {
-            Inner::Sqlite { writer, .. } => Ok(tx::EngineTx::Sqlite(tx::LiteTx::new(writer.clone()))),
-            Inner::Postgres(shelf) => Ok(tx::EngineTx::Postgres(tx::PgTx::new(shelf.acquire().await?))),
+            Inner::Sqlite { writer, batches, .. } => {
+                tx::EngineTx::Sqlite(tx::LiteTx::new(writer.clone(), kind, batches.clone()))
+            }
+            Inner::Postgres { shelf, batches } => {
+                tx::EngineTx::Postgres(tx::PgTx::new(shelf.clone(), batches.clone()))
+            }
         }
     }
 }
@@ -340,6 +395,13 @@ impl Executor for Reader {
             ReaderInner::Sqlite(_) | ReaderInner::SqliteSnapshot(_) => {}
         }
     }
+
+    fn engine(&self) -> Engine {
+        match &self.0 {
+            ReaderInner::Sqlite(_) | ReaderInner::SqliteSnapshot(_) => Engine::Sqlite,
+            ReaderInner::Postgres(_) | ReaderInner::PostgresSnapshot(_) => Engine::Postgres,
+        }
+    }
 }
 
 /// Creates the directory (0700) and takes its lock, so that two processes never write one SQLite file.
@@ -366,20 +428,19 @@ fn lock_directory(dir: &Path) -> Result<File> {
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn placeholders_count_on_through_the_rows() {
-        assert_eq!(super::placeholders(2, 3), "($1, $2, $3), ($4, $5, $6)");
-    }
+    use super::Engine::{Postgres, Sqlite};
 
     #[test]
     fn a_large_insert_has_every_row_once_in_parts_of_few_sizes() {
         for count in [0, 1, 2, 3, 63, 64, 65, 200] {
             let rows: Vec<_> = (0..count).collect();
-            let parts: Vec<_> = super::bulk(&rows, 2).collect();
+            let parts: Vec<_> = super::bulk(Postgres, &rows, 2).collect();
             let again: Vec<i32> = parts.iter().flat_map(|(part, _)| part.to_vec()).collect();
             assert_eq!(again, rows);
             assert!(parts.iter().all(|(part, _)| part.len().is_power_of_two() && part.len() <= 64));
             assert!(parts.iter().all(|(part, values)| values.matches('$').count() == part.len() * 2));
+            let parts: Vec<_> = super::bulk(Sqlite, &rows, 2).collect();
+            assert!(parts.iter().all(|(part, values)| values.matches('?').count() == part.len() * 2));
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 pub(crate) async fn deployment_key(db: &Db, now: Time) -> Result<Vec<u8>> {
     let mut fresh = [0_u8; 32];
     getrandom::fill(&mut fresh).map_err(Error::internal)?;
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin();
     // two nodes may start on an empty database at once: the first key stays
     let query =
         "INSERT INTO deployment (id, root_key, create_time) VALUES (1, $1, $2) ON CONFLICT (id) DO NOTHING";

@@ -10,6 +10,10 @@ use kernel::{
 };
 use server::{DEFAULT_CONFIG, app, doctor, quickstart, reconcile};
 
+/// Calls allocate much and briefly, from several threads: the system's allocator is slow at that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Provost: roll an AI assistant out across client organisations, and keep the record.
 #[derive(Parser)]
 #[command(name = "provostd", version, propagate_version = true)]

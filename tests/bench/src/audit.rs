@@ -13,7 +13,7 @@ use std::{
 use kernel::{
     Kernel,
     clock::{Clock, Time},
-    db::placeholders,
+    db::bulk,
     execute, on,
 };
 use proto::audit::v1::{
@@ -215,19 +215,18 @@ async fn fill(world: &World, scope: Uuid, events: usize) {
             let rows: Vec<_> =
                 (done..(done + ROWS).min(until)).map(|n| made_up(kernel, start, step, n)).collect();
             done += rows.len();
-            let sql = format!(
-                "INSERT INTO audit_pending (scope_id, id, entry) VALUES {}",
-                placeholders(rows.len(), 3)
-            );
-            let mut tx = kernel.db.begin_derived().await.unwrap();
-            execute!(&mut tx, {
-                let mut statement = sqlx::query(AssertSqlSafe(sql.clone()));
-                for (id, entry) in &rows {
-                    statement = statement.bind(scope).bind(id).bind(entry);
-                }
-                statement
-            })
-            .unwrap();
+            let mut tx = kernel.db.begin_derived();
+            for (rows, values) in bulk(kernel.db.engine(), &rows, 3) {
+                let sql = format!("INSERT INTO audit_pending (scope_id, id, entry) VALUES {values}");
+                execute!(&mut tx, {
+                    let mut statement = sqlx::query(AssertSqlSafe(sql.clone()));
+                    for (id, entry) in rows {
+                        statement = statement.bind(scope).bind(id).bind(entry);
+                    }
+                    statement
+                })
+                .unwrap();
+            }
             tx.finish().await.unwrap();
         }
         world.site.running.sequencer.catch_up(scope).await.unwrap();

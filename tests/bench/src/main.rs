@@ -19,6 +19,10 @@ mod startup;
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 
+/// The server's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures Provost on this machine. Client and server share its cores: compare ratios, not absolutes.
 #[derive(Parser)]
 struct Args {

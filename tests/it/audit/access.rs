@@ -132,7 +132,7 @@ async fn prune(kernel: &Kernel, until: i64, keep: bool) {
     let scope = kernel::scope::Scope::find(&mut db, "parent", world::ACME).await.unwrap().id();
     let fold = Fold::below(&mut db, (scope, world::ACME), until).await.unwrap();
     drop(db);
-    let mut tx = kernel.db.begin_derived().await.unwrap();
+    let mut tx = kernel.db.begin_derived();
     if keep {
         fold.keep(&mut tx, scope).await.unwrap();
     }

@@ -15,7 +15,7 @@ use super::{
 
 /// Writes to the database behind the server's back.
 async fn sql(kernel: &Kernel, text: &'static str) -> u64 {
-    let mut tx = kernel.db.begin_derived().await.unwrap();
+    let mut tx = kernel.db.begin_derived();
     let rows = kernel::execute!(&mut tx, sqlx::query(text)).unwrap();
     tx.finish().await.unwrap();
     rows
@@ -365,7 +365,7 @@ both_engines! {
             ("server.data_dir", dir.path().display().to_string()), ("database.url", url.clone()),
         ]);
         let db = kernel::db::Db::open(&config).await.unwrap();
-        let mut tx = db.begin_derived().await.unwrap();
+        let mut tx = db.begin_derived();
         kernel::execute!(&mut tx, sqlx::query("UPDATE entitlement SET effect = 'required'")).unwrap();
         tx.finish().await.unwrap();
         db.close().await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kernel::{db::placeholders, execute};
+use kernel::{db::bulk, execute};
 use sqlx::AssertSqlSafe;
 use tests::{World, both_engines, raw, world};
 use uuid::Uuid;
@@ -17,7 +17,7 @@ async fn fill(world: &World, scope: Uuid) {
     let kernel = world.site.kernel();
     let start = kernel.clock.now().minus(Duration::from_secs(EVENTS));
     for chunk in 0..EVENTS / 500 {
-        let rows: Vec<_> = (chunk * 500..(chunk + 1) * 500).map(|n| {
+        let rows: Vec<(Uuid, String)> = (chunk * 500..(chunk + 1) * 500).map(|n| {
             let time = start.plus(Duration::from_secs(n));
             let id = kernel.ids.new_id(time);
             let (actor, action) = (n % 7, if n % 3 == 0 { "unit.create" } else { "group.create" });
@@ -29,17 +29,18 @@ async fn fill(world: &World, scope: Uuid) {
             );
             (id, entry)
         }).collect();
-        let sql =
-            format!("INSERT INTO audit_pending (scope_id, id, entry) VALUES {}", placeholders(rows.len(), 3));
-        let mut tx = kernel.db.begin_derived().await.unwrap();
-        execute!(&mut tx, {
-            let mut statement = sqlx::query(AssertSqlSafe(sql.clone()));
-            for (id, entry) in &rows {
-                statement = statement.bind(scope).bind(id).bind(entry);
-            }
-            statement
-        })
-        .unwrap();
+        let mut tx = kernel.db.begin_derived();
+        for (rows, values) in bulk(kernel.db.engine(), &rows, 3) {
+            let sql = format!("INSERT INTO audit_pending (scope_id, id, entry) VALUES {values}");
+            execute!(&mut tx, {
+                let mut statement = sqlx::query(AssertSqlSafe(sql.clone()));
+                for (id, entry) in rows {
+                    statement = statement.bind(scope).bind(id).bind(entry);
+                }
+                statement
+            })
+            .unwrap();
+        }
         tx.finish().await.unwrap();
     }
     world.site.running.sequencer.catch_up(scope).await.unwrap();

@@ -32,7 +32,7 @@ pub async fn logged(kernel: &Kernel, scope: Uuid) -> Vec<Logged> {
 
 /// Runs SQL behind the product's back.
 pub async fn meddle(kernel: &Kernel, sql: &'static str, scope: Uuid) {
-    let mut tx = kernel.db.begin_derived().await.unwrap();
+    let mut tx = kernel.db.begin_derived();
     kernel::execute!(&mut tx, sqlx::query(sql).bind(scope)).unwrap();
     tx.finish().await.unwrap();
 }
@@ -180,7 +180,7 @@ both_engines! {
         let mut reader = site.kernel().db.reader().await.unwrap();
         assert!(store::pending_last(&mut reader, scope).await.unwrap().is_some());
         drop(reader);
-        let mut tx = site.kernel().db.begin_derived().await.unwrap();
+        let mut tx = site.kernel().db.begin_derived();
         kernel::execute!(&mut tx, sqlx::query("UPDATE audit_log SET root = $2 WHERE scope_id = $1").bind(scope).bind(signed.root.clone())).unwrap();
         tx.finish().await.unwrap();
         let mended = site.running.sequencer.catch_up(scope).await.unwrap();

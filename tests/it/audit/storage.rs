@@ -71,7 +71,7 @@ async fn a_database_that_can_not_grow_refuses_the_change_whole() {
     let world = World::build(Site::start(Engine::Sqlite).await).await;
     let kernel = world.site.kernel();
     let limit = async |pages: &'static str| {
-        let mut tx = kernel.db.begin_derived().await.unwrap();
+        let mut tx = kernel.db.begin_derived();
         let Conn::Sqlite(c) = kernel::db::Executor::conn(&mut tx).await.unwrap() else {
             panic!("not SQLite")
         };

@@ -90,14 +90,14 @@ async fn build(kernel: &Kernel, layout: Layout, scope: Uuid, segment: i64) -> Re
     let times = postings.times().to_vec();
     let rows = bucket::pack(0, &postings.into_terms()?);
     for rows in rows.chunks(BUCKETS) {
-        let mut tx = kernel.db.begin_derived().await?;
+        let mut tx = kernel.db.begin_derived();
         if store::log_index(&mut tx, scope, segment, segment).await? == 0 {
             return Ok(false);
         }
         store::posting_insert_all(&mut tx, scope, (0, segment), rows).await?;
         tx.finish().await?;
     }
-    let mut tx = kernel.db.begin_derived().await?;
+    let mut tx = kernel.db.begin_derived();
     if store::log_index(&mut tx, scope, segment, segment + 1).await? == 0 {
         return Ok(false);
     }
@@ -189,14 +189,14 @@ async fn merge_all(kernel: &Kernel, layout: Layout, scope: Uuid, done: i64) -> R
 async fn merge(kernel: &Kernel, layout: Layout, scope: Uuid, run: i64, parts: &[Segment]) -> Result<()> {
     let segments: Vec<_> = parts.iter().map(|part| part.segment).collect();
     for part in bucket::parts(0) {
-        let mut tx = kernel.db.begin_derived().await?;
+        let mut tx = kernel.db.begin_derived();
         store::log_lock(&mut tx, scope).await?;
         let rows = store::posting_range(&mut tx, scope, 0, &segments, part).await?;
         let rows = bucket::pack(1, &joined(layout, &rows)?);
         store::posting_insert_all(&mut tx, scope, (1, run), &rows).await?;
         tx.finish().await?;
     }
-    let mut tx = kernel.db.begin_derived().await?;
+    let mut tx = kernel.db.begin_derived();
     store::log_lock(&mut tx, scope).await?;
     let mut times = Vec::new();
     for part in parts {
@@ -251,7 +251,7 @@ async fn sweep(kernel: &Kernel, scope: Uuid, done: i64) -> Result<()> {
 async fn delete_terms(kernel: &Kernel, scope: Uuid, segment: (i64, i64)) -> Result<()> {
     let parts = if segment.0 == 0 { vec![(i64::MIN, i64::MAX)] } else { bucket::parts(1).collect() };
     for part in parts {
-        let mut tx = kernel.db.begin_derived().await?;
+        let mut tx = kernel.db.begin_derived();
         store::posting_delete(&mut tx, scope, segment, part).await?;
         tx.finish().await?;
     }
@@ -267,7 +267,7 @@ pub async fn prune_segments(kernel: &Kernel, scope: Uuid, minimum_index: i64) ->
 pub(super) async fn prune(kernel: &Kernel, layout: Layout, scope: Uuid, minimum_index: i64) -> Result<()> {
     let segments = store::segment_list(&mut kernel.db.reader().await?, scope).await?;
     for gone in segments.iter().filter(|segment| layout.end(segment) <= minimum_index) {
-        let mut tx = kernel.db.begin_derived().await?;
+        let mut tx = kernel.db.begin_derived();
         store::segment_delete(&mut tx, scope, gone.level, gone.segment, gone.segment).await?;
         tx.finish().await?;
         delete_terms(kernel, scope, (gone.level, gone.segment)).await?;

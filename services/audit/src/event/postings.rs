@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{
     codec::encode_bits,
     model::Entry,
-    term::{Terms, spell, spell_keys, spelled},
+    term::{Kind, Terms, spell, spell_keys},
 };
 
 /// Offsets by term, and times by offset.
@@ -19,7 +19,7 @@ pub struct Postings {
     offsets: HashMap<i64, Vec<u32>>,
     times: Vec<Time>,
     /// Digests that were computed: most values come again and again.
-    known: HashMap<String, i64>,
+    known: HashMap<Kind, HashMap<String, i64>>,
 }
 
 impl Postings {
@@ -38,11 +38,11 @@ impl Postings {
         let offset = u32::try_from(self.len()).unwrap_or(u32::MAX);
         let Self { offsets, known, .. } = self;
         let mut add = |kind, value: &str| {
-            let text = spelled(kind, value);
-            let digested = known.get(&text).copied();
+            let known = known.entry(kind).or_default();
+            let digested = known.get(value).copied();
             let term = digested.unwrap_or_else(|| {
-                let term = terms.digest(&text);
-                known.insert(text, term);
+                let term = terms.term(kind, value);
+                known.insert(value.to_owned(), term);
                 term
             });
             let of_term = offsets.entry(term).or_default();

@@ -194,7 +194,7 @@ pub async fn posting_insert_all(
     (level, segment): (i64, i64),
     buckets: &[(i64, Vec<u8>)],
 ) -> Result<()> {
-    for (rows, values) in bulk(buckets, 5) {
+    for (rows, values) in bulk(db.engine(), buckets, 5) {
         let query = format!(
             "INSERT INTO audit_posting (scope_id, level, segment, bucket, terms) VALUES {values} \
              ON CONFLICT (scope_id, level, segment, bucket) DO UPDATE SET terms = excluded.terms"

@@ -46,23 +46,23 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn letter(self) -> char {
+    fn letter(self) -> u8 {
         match self {
-            Self::Actor => 'a',
-            Self::Owner => 'o',
-            Self::Action => 'v',
-            Self::ActionUnder => 'V',
-            Self::Outcome => 'r',
-            Self::Class => 'c',
-            Self::Target => 't',
-            Self::TargetUnder => 'T',
-            Self::Partner => 'p',
-            Self::Request => 'q',
-            Self::Trace => 'w',
-            Self::Network => 'n',
-            Self::Word => 'x',
-            Self::Key => 'k',
-            Self::Every => 'e',
+            Self::Actor => b'a',
+            Self::Owner => b'o',
+            Self::Action => b'v',
+            Self::ActionUnder => b'V',
+            Self::Outcome => b'r',
+            Self::Class => b'c',
+            Self::Target => b't',
+            Self::TargetUnder => b'T',
+            Self::Partner => b'p',
+            Self::Request => b'q',
+            Self::Trace => b'w',
+            Self::Network => b'n',
+            Self::Word => b'x',
+            Self::Key => b'k',
+            Self::Every => b'e',
         }
     }
 }
@@ -82,20 +82,11 @@ impl Terms {
 
     /// The term of a value: the first eight bytes of HMAC-SHA256 over scope, kind and value.
     pub fn term(&self, kind: Kind, value: &str) -> i64 {
-        self.digest(&spelled(kind, value))
-    }
-
-    /// The term of what [`spelled`] wrote.
-    pub fn digest(&self, spelled: &str) -> i64 {
-        let bytes = [self.scope.as_bytes(), [0].as_slice(), spelled.as_bytes()].concat();
+        let letter = [0, kind.letter(), 0];
+        let bytes = [self.scope.as_bytes(), letter.as_slice(), value.as_bytes()].concat();
         let digest = hash::mac(&self.key, &bytes);
         digest.first_chunk().map_or(0, |eight| i64::from_be_bytes(*eight))
     }
-}
-
-/// Kind and value as one text.
-pub fn spelled(kind: Kind, value: &str) -> String {
-    format!("{}\0{value}", kind.letter())
 }
 
 /// Every front part of `text` that ends with `mark`.

@@ -54,7 +54,7 @@ impl House {
     }
 
     async fn append(&self, rows: impl Iterator<Item = Row>) {
-        let mut tx = self.kernel.db.begin_derived().await.unwrap();
+        let mut tx = self.kernel.db.begin_derived();
         let query = "INSERT INTO audit_event (scope_id, idx, id, time, entry) VALUES ($1, $2, $3, $4, $5)";
         for row in rows {
             execute!(
@@ -202,7 +202,7 @@ async fn who_hangs_up_ends_the_work() {
 #[tokio::test]
 async fn an_event_that_vanishes_is_an_error_and_never_a_gap() {
     let house = House::build(10).await;
-    let mut tx = house.kernel.db.begin_derived().await.unwrap();
+    let mut tx = house.kernel.db.begin_derived();
     execute!(&mut tx, sqlx::query("DELETE FROM audit_event WHERE scope_id = $1 AND idx = 5").bind(LOG))
         .unwrap();
     tx.finish().await.unwrap();

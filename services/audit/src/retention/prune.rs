@@ -139,7 +139,7 @@ async fn clear(kernel: &Kernel, scope: Uuid, minimum: i64) -> Result<()> {
         let Some(first) = first.filter(|first| *first < minimum) else { return Ok(()) };
         let end = minimum.min(first + CLEAR);
         retry::on_conflict(|| async {
-            let mut tx = kernel.db.begin_derived().await?;
+            let mut tx = kernel.db.begin_derived();
             store::event_delete(&mut tx, scope, end).await?;
             tx.finish().await
         })

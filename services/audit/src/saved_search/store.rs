@@ -70,18 +70,18 @@ impl Row {
 
 /// Inserts; a taken id is `ALREADY_EXISTS`.
 pub async fn saved_search_insert(tx: &mut Tx<'_>, search: &SavedSearch) -> Result<()> {
-    let query = "INSERT INTO saved_search (scope_id, id, slug, display_name, filter, create_time, creator) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)";
     insert_one!(
         tx,
-        sqlx::query(query)
-            .bind(search.scope_id)
-            .bind(search.id)
-            .bind(&search.slug)
-            .bind(&search.display_name)
-            .bind(&search.filter)
-            .bind(search.create_time)
-            .bind(&search.creator),
+        "INSERT INTO saved_search (scope_id, id, slug, display_name, filter, create_time, creator)",
+        [
+            search.scope_id,
+            search.id,
+            search.slug.clone(),
+            search.display_name.clone(),
+            search.filter.clone(),
+            search.create_time,
+            search.creator.clone(),
+        ],
         Error::exists("saved_search", search.name())
     )
 }

@@ -19,7 +19,7 @@ const LEASE: Duration = Duration::from_secs(5);
 /// Renewed when less than this is left.
 const RENEW: Duration = Duration::from_secs(3);
 /// Events in one transaction: bounds how long SQLite's only writer is held.
-const BATCH: i64 = 1_000;
+const BATCH: i64 = 256;
 
 /// What is known while the lease is ours.
 pub struct Log {
@@ -46,7 +46,7 @@ impl Log {
     /// Takes the lease and proves that the stored tree extends the last signed one; none while another process has it.
     pub async fn take(kernel: &Kernel, keys: &Keys, node: Uuid, scope: Uuid) -> Result<Option<Self>> {
         let now = kernel.clock.now();
-        let mut tx = kernel.db.begin_derived().await?;
+        let mut tx = kernel.db.begin_derived();
         let seen = if let Some(lease) = store::lease_get(&mut tx, scope).await? {
             lease
         } else {
@@ -77,7 +77,7 @@ impl Log {
             return Ok(true);
         }
         let lease = Lease { until: now.plus(LEASE), ..self.lease };
-        let mut tx = kernel.db.begin_derived().await?;
+        let mut tx = kernel.db.begin_derived();
         if store::lease_put(&mut tx, self.head.scope_id, self.lease.fence, &lease).await? == 0 {
             return Ok(false);
         }
@@ -89,8 +89,8 @@ impl Log {
     /// Gives the next indexes to the events that wait. On an error nothing has moved, and this value must not be used again.
     pub async fn extend(&mut self, kernel: &Kernel) -> Result<Batch> {
         let scope = self.head.scope_id;
-        let mut tx = kernel.db.begin_derived().await?;
-        let waiting = store::pending_take(&mut tx, scope, BATCH).await?;
+        // nobody else takes from it while the lease is ours, and if it is not, the head's fence refuses the batch
+        let waiting = store::pending_take(&mut kernel.db.reader().await?, scope, BATCH).await?;
         if waiting.is_empty() {
             return Ok(Batch { times: Vec::new(), full: false });
         }
@@ -100,8 +100,10 @@ impl Log {
         let old = self.head.size;
         let size = i64::try_from(self.tree.size()).map_err(Error::internal)?;
         let head = LogHead { size, root: self.tree.root().as_bytes().to_vec(), ..self.head.clone() };
+        let tiles = self.tree.take_tiles();
+        let mut tx = kernel.db.begin_derived();
         store::event_insert_all(&mut tx, scope, old, &events).await?;
-        store::tile_put_all(&mut tx, scope, &self.tree.take_tiles()).await?;
+        store::tile_put_all(&mut tx, scope, &tiles).await?;
         store::pending_delete(&mut tx, scope, old).await?;
         if store::log_extend(&mut tx, self.lease.fence, old, &head).await? == 0 {
             return Err(Error::Conflict);
@@ -126,7 +128,7 @@ impl Log {
             sign_time: kernel.clock.now(),
             ..self.head.clone()
         };
-        let mut tx = kernel.db.begin_derived().await?;
+        let mut tx = kernel.db.begin_derived();
         if store::log_sign(&mut tx, self.lease.fence, &head).await? == 0 {
             return Err(Error::Conflict);
         }

@@ -19,7 +19,7 @@ pub fn meta_id(kernel: &Kernel, scope: Uuid) -> String {
 
 /// Puts every checkpoint that is new since the last time into the meta log's outbox; returns how many.
 pub async fn publish(kernel: &Kernel) -> Result<usize> {
-    let mut tx = kernel.db.begin_derived().await?;
+    let mut tx = kernel.db.begin_derived();
     let logs = store::log_unpublished(&mut tx, META, LOGS).await?;
     for log in &logs {
         let now = kernel.clock.now();

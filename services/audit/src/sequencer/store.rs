@@ -3,7 +3,7 @@
 use kernel::{
     Result,
     clock::Time,
-    db::{Executor, bulk},
+    db::{Engine, Executor, bulk},
     execute, on,
 };
 use sqlx::{AssertSqlSafe, PgConnection, SqliteConnection};
@@ -81,7 +81,7 @@ async fn insert_values(
     events: &[(Pending, Time)],
 ) -> Result<(), sqlx::Error> {
     let mut index = first..;
-    for (rows, values) in bulk(events, 5) {
+    for (rows, values) in bulk(Engine::Sqlite, events, 5) {
         let query = format!("INSERT INTO audit_event (scope_id, idx, id, time, entry) VALUES {values}");
         let mut query = sqlx::query(AssertSqlSafe(query));
         for ((event, time), index) in rows.iter().zip(&mut index) {
@@ -110,7 +110,7 @@ async fn insert_arrays(
 
 /// Stores tiles; a wider one takes the place of a narrower one.
 pub async fn tile_put_all(db: &mut impl Executor, scope: Uuid, tiles: &[Tile]) -> Result<()> {
-    for (rows, values) in bulk(tiles, 5) {
+    for (rows, values) in bulk(db.engine(), tiles, 5) {
         let query = format!(
             "INSERT INTO audit_tile (scope_id, level, tile, width, hashes) VALUES {values} \
              ON CONFLICT (scope_id, level, tile) DO UPDATE SET width = excluded.width, hashes = excluded.hashes"

@@ -135,7 +135,7 @@ pub async fn cosign_all(
         answers.push((witness.url().to_owned(), answer));
     }
     if answers.iter().any(|(_, answer)| matches!(answer, Answer::Cosigned)) {
-        let mut tx = kernel.db.begin_derived().await?;
+        let mut tx = kernel.db.begin_derived();
         store::log_cosign(&mut tx, META, head.signed_size, &note.to_string()).await?;
         tx.finish().await?;
     }

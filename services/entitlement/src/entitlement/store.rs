@@ -56,26 +56,26 @@ const LIST: ListSpec = ListSpec {
 
 /// Inserts a new entitlement.
 pub async fn entitlement_insert(tx: &mut Tx<'_>, new: &Entitlement) -> Result<()> {
-    let query = "INSERT INTO entitlement (tenant_id, id, slug, role_id, marketplace_id, plugin_id, target, effect, \
-         max_stage, not_before, not_after, reason, revision, create_time) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     insert_one!(
         tx,
-        sqlx::query(query)
-            .bind(new.tenant_id)
-            .bind(new.id)
-            .bind(&new.slug)
-            .bind(new.role_id)
-            .bind(new.marketplace_id)
-            .bind(new.plugin_id)
-            .bind(&new.target)
-            .bind(new.effect.as_str())
-            .bind(new.max_stage.as_str())
-            .bind(new.not_before)
-            .bind(new.not_after)
-            .bind(&new.reason)
-            .bind(new.revision)
-            .bind(new.create_time),
+        "INSERT INTO entitlement (tenant_id, id, slug, role_id, marketplace_id, plugin_id, target, effect, \
+         max_stage, not_before, not_after, reason, revision, create_time)",
+        [
+            new.tenant_id,
+            new.id,
+            new.slug.clone(),
+            new.role_id,
+            new.marketplace_id,
+            new.plugin_id,
+            new.target.clone(),
+            new.effect.as_str().to_owned(),
+            new.max_stage.as_str().to_owned(),
+            new.not_before,
+            new.not_after,
+            new.reason.clone(),
+            new.revision,
+            new.create_time,
+        ],
         Error::exists("entitlement", new.name())
     )
 }

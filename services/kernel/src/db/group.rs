@@ -10,19 +10,32 @@ use sqlx::{
     AssertSqlSafe, Connection as _, Executor as _, SqliteConnection,
     sqlite::{SqliteArguments, SqliteConnectOptions},
 };
-use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, OwnedMutexGuard, oneshot};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, Notify, OwnedMutexGuard, oneshot};
 
 use crate::error::{Error, Result};
 
 /// Most transactions in one group: bounds how long the first waits and how much one failed flush undoes.
 const MAX_GROUP: usize = 256;
 
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A change that somebody waits for.
+    Change,
+    /// Work that follows from changes: it may take long, so no change waits for it to be made durable.
+    Derived,
+}
+
 /// The only connection that writes.
 #[derive(Clone)]
 pub(super) struct Writer {
     state: Arc<Mutex<State>>,
-    /// Transactions that wait for their turn.
+    /// Changes that wait for their turn.
     waiting: Arc<AtomicUsize>,
+    /// Rings after a commit.
+    changed: Arc<Notify>,
+    /// Whoever moves the write-ahead log into the database: SQLite refuses two at a time.
+    moving: Arc<Mutex<()>>,
 }
 
 struct State {
@@ -33,6 +46,7 @@ struct State {
     turn: bool,
     /// Transactions that are done but not yet on disk.
     group: Vec<oneshot::Sender<Result<()>>>,
+    changed: Arc<Notify>,
 }
 
 /// One transaction's turn on the connection.
@@ -45,8 +59,25 @@ pub struct WriterTx {
 impl Writer {
     pub(super) async fn open(options: &SqliteConnectOptions) -> Result<Self> {
         let conn = SqliteConnection::connect_with(options).await?;
-        let state = State { conn, open: false, turn: false, group: Vec::new() };
-        Ok(Self { state: Arc::new(Mutex::new(state)), waiting: Arc::default() })
+        let changed = Arc::new(Notify::new());
+        let state =
+            State { conn, open: false, turn: false, group: Vec::new(), changed: Arc::clone(&changed) };
+        Ok(Self {
+            state: Arc::new(Mutex::new(state)),
+            waiting: Arc::default(),
+            changed,
+            moving: Arc::default(),
+        })
+    }
+
+    /// Rings after every commit.
+    pub(super) fn changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.changed)
+    }
+
+    /// Waits until nobody else moves the write-ahead log into the database.
+    pub(super) async fn moving(&self) -> MutexGuard<'_, ()> {
+        self.moving.lock().await
     }
 
     /// The connection itself, outside any transaction: for migrations.
@@ -58,6 +89,7 @@ impl Writer {
 
     /// Moves the write-ahead log into the database file and empties it. Fails when a reader holds on to it.
     pub(super) async fn checkpoint(&self) -> Result<()> {
+        let _moving = self.moving().await;
         let mut conn = self.connection().await?;
         let (busy, _, _): (i64, i64, i64) =
             sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *conn).await?;
@@ -68,16 +100,16 @@ impl Writer {
     }
 
     /// Waits for its turn and opens a savepoint.
-    pub(super) async fn begin(&self) -> Result<WriterTx> {
-        let mut tx = self.turn().await;
+    pub(super) async fn begin(&self, kind: Kind) -> Result<WriterTx> {
+        let mut tx = self.turn(kind).await;
         tx.state.savepoint().await?;
         Ok(tx)
     }
 
     /// A whole turn in one message to the connection's thread: the savepoint, `sql`, and its end. `sql` may be several
-    /// statements; `arguments` are numbered through all of them. Returns once its changes are on disk.
+    /// statements, which take their arguments in turn. Returns once its changes are on disk.
     pub(super) async fn run_alone(&self, sql: &str, arguments: SqliteArguments) -> Result<()> {
-        let WriterTx { mut state, mut exit } = self.turn().await;
+        let WriterTx { mut state, mut exit } = self.turn(Kind::Change).await;
         let Some(writer) = exit.writer.take() else { return Err(Error::internal("the transaction is over")) };
         let sql = sql.to_owned();
         // on its own task, for the same reason as a commit
@@ -102,8 +134,8 @@ impl Writer {
     }
 
     /// Waits for its turn.
-    async fn turn(&self) -> WriterTx {
-        let queued = Queued::new(&self.waiting);
+    async fn turn(&self, kind: Kind) -> WriterTx {
+        let queued = (kind == Kind::Change).then(|| Queued::new(&self.waiting));
         let exit = Exit { writer: Some(self.clone()) };
         let state = Arc::clone(&self.state).lock_owned().await;
         drop(queued);
@@ -159,7 +191,10 @@ impl State {
         let group = std::mem::take(&mut self.group);
         let was_open = std::mem::take(&mut self.open);
         let result = match self.conn.execute("COMMIT").await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.changed.notify_one();
+                Ok(())
+            }
             // a cancelled `begin` may or may not have opened it
             Err(_) if !was_open && group.is_empty() => Ok(()),
             Err(error) => {
@@ -284,7 +319,7 @@ mod tests {
         let turns = (0..100).map(|n| {
             let writer = writer.clone();
             tokio::spawn(async move {
-                let mut tx = writer.begin().await.unwrap();
+                let mut tx = writer.begin(Kind::Change).await.unwrap();
                 insert(&mut tx, n).await;
                 match n % 3 {
                     0 => tx.commit().await.unwrap(),
@@ -310,7 +345,7 @@ mod tests {
                 // every third one breaks the key with its second row
                 arguments.add(if n % 3 == 0 { n } else { n + 1_000 }).unwrap();
                 let done =
-                    writer.run_alone("INSERT INTO t VALUES ($1); INSERT INTO t VALUES ($2)", arguments).await;
+                    writer.run_alone("INSERT INTO t VALUES (?); INSERT INTO t VALUES (?)", arguments).await;
                 assert_eq!(done.is_err(), n % 3 == 0);
             })
         });
@@ -325,11 +360,11 @@ mod tests {
     #[tokio::test]
     async fn a_waiter_that_gives_up_does_not_strand_the_group() {
         let (_dir, writer) = writer().await;
-        let mut first = writer.begin().await.unwrap();
+        let mut first = writer.begin(Kind::Change).await.unwrap();
         insert(&mut first, 1).await;
         let waiter = {
             let writer = writer.clone();
-            tokio::spawn(async move { writer.begin().await.map(drop) })
+            tokio::spawn(async move { writer.begin(Kind::Change).await.map(drop) })
         };
         while writer.waiting.load(Ordering::SeqCst) == 0 {
             tokio::task::yield_now().await;

@@ -1,32 +1,27 @@
-//! A SQLite transaction that takes the writer's turn with its first statement, so that one with a single statement sends it,
-//! its audit record and its end together.
+//! A SQLite transaction that takes the writer's turn with its first statement, so that one with a single insert can leave
+//! that, its audit record and its end to the batch.
 
-use sqlx::{Arguments as _, AssertSqlSafe, Execute, Sqlite, SqliteConnection, sqlite::SqliteArguments};
+use sqlx::{AssertSqlSafe, SqliteConnection, sqlite::SqliteArguments};
 
-use super::group::{Writer, WriterTx};
-use crate::{
-    audit::Event,
-    error::{Error, Result},
+use super::{
+    Engine,
+    batch::{self, Batches, Insert, New, Record},
+    group::{Kind, Writer, WriterTx},
 };
+use crate::error::{Error, Result};
 
 /// A transaction on the only writer. Dropping it undoes everything.
 pub struct LiteTx {
     writer: Writer,
+    kind: Kind,
+    batches: Batches,
     turn: Option<WriterTx>,
-    held: Option<Box<Held>>,
-}
-
-/// A statement that waits for the commit.
-struct Held {
-    sql: String,
-    arguments: SqliteArguments,
-    /// What a unique key's refusal means.
-    taken: Error,
+    held: Option<Box<Insert>>,
 }
 
 impl LiteTx {
-    pub(super) fn new(writer: Writer) -> Self {
-        Self { writer, turn: None, held: None }
+    pub(super) fn new(writer: Writer, kind: Kind, batches: Batches) -> Self {
+        Self { writer, kind, batches, turn: None, held: None }
     }
 
     /// The connection inside the transaction.
@@ -34,12 +29,13 @@ impl LiteTx {
         let held = self.held.take();
         let turn = match &mut self.turn {
             Some(turn) => turn,
-            none => none.insert(self.writer.begin().await?),
+            none => none.insert(self.writer.begin(self.kind).await?),
         };
         if let Some(held) = held {
-            let Held { sql, arguments, taken } = *held;
-            let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
-            query.execute(turn.conn()).await.map_err(|e| Error::from(e).on_unique(|| taken))?;
+            let Insert { head, row, taken } = *held;
+            let (sql, arguments) = statement(head, &[New { row, record: None }])?;
+            let done = sqlx::query_with(AssertSqlSafe(sql), arguments).execute(turn.conn()).await;
+            done.map_err(|e| Error::from(e).on_unique(|| taken))?;
         }
         Ok(turn.conn())
     }
@@ -49,42 +45,27 @@ impl LiteTx {
         self.turn.is_none() && self.held.is_none()
     }
 
-    /// Keeps an INSERT of one row for the commit.
-    pub(super) fn hold<'q>(&mut self, mut query: impl Execute<'q, Sqlite>, taken: Error) -> Result<()> {
-        let arguments = query.take_arguments().map_err(Error::internal)?.unwrap_or_default();
-        self.held = Some(Box::new(Held { sql: query.sql().as_str().to_owned(), arguments, taken }));
-        Ok(())
+    /// Keeps an insert for the next statement, or for the commit.
+    pub(super) fn hold(&mut self, insert: Insert) {
+        self.held = Some(Box::new(insert));
     }
 
-    /// Whether there is a statement that waits.
+    /// Whether there is an insert that waits.
     pub(super) fn is_holding(&self) -> bool {
         self.held.is_some()
     }
 
-    /// The statement that waits and the event's outbox row, in one message.
-    pub(super) async fn commit_with(self, log: uuid::Uuid, event: &Event) -> Result<()> {
+    /// Commits the insert that waits, with its record.
+    pub(super) async fn commit_with(self, record: Option<Record>) -> Result<()> {
         let Some(held) = self.held else { return Err(Error::internal("the transaction holds no statement")) };
-        let Held { sql, mut arguments, taken } = *held;
-        let n = arguments.len();
-        let sql = format!(
-            "{sql}; INSERT INTO audit_pending (scope_id, id, entry) VALUES (${}, ${}, ${})",
-            n + 1,
-            n + 2,
-            n + 3
-        );
-        let added = arguments.add(log).and_then(|()| arguments.add(event.id));
-        added.and_then(|()| arguments.add(event.entry.clone())).map_err(Error::internal)?;
-        self.writer.run_alone(&sql, arguments).await.map_err(|e| e.on_unique(|| taken))
+        self.batches.insert(&self.writer, *held, record).await
     }
 
     pub(super) async fn commit(self) -> Result<()> {
-        match (self.turn, self.held) {
-            (Some(turn), _) => turn.commit().await,
-            (None, Some(held)) => {
-                let Held { sql, arguments, taken } = *held;
-                self.writer.run_alone(&sql, arguments).await.map_err(|e| e.on_unique(|| taken))
-            }
-            (None, None) => Ok(()),
+        match self.turn {
+            Some(turn) => turn.commit().await,
+            None if self.held.is_some() => self.commit_with(None).await,
+            None => Ok(()),
         }
     }
 
@@ -94,4 +75,30 @@ impl LiteTx {
             None => Ok(()),
         }
     }
+}
+
+impl batch::Engine for Writer {
+    async fn insert(&self, head: &'static str, rows: &[New]) -> Result<()> {
+        let (sql, arguments) = statement(head, rows)?;
+        self.run_alone(&sql, arguments).await
+    }
+}
+
+/// The rows and then their records, as two statements in one text.
+fn statement(head: &'static str, rows: &[New]) -> Result<(String, SqliteArguments)> {
+    let (mut sql, outbox) = batch::texts(Engine::Sqlite, head, rows);
+    if !outbox.is_empty() {
+        sql.push_str("; ");
+        sql.push_str(&outbox);
+    }
+    let mut arguments = SqliteArguments::default();
+    for value in rows.iter().flat_map(|new| &new.row) {
+        value.add_sqlite(&mut arguments).map_err(Error::internal)?;
+    }
+    for record in rows.iter().filter_map(|new| new.record.as_ref()) {
+        for value in record.values() {
+            value.add_sqlite(&mut arguments).map_err(Error::internal)?;
+        }
+    }
+    Ok((sql, arguments))
 }

@@ -1,34 +1,27 @@
 //! A PostgreSQL transaction that is begun by its first statement, so that one with a single statement needs none.
 
-use sqlx::{
-    Arguments as _, AssertSqlSafe, Execute, Executor as _, PgConnection, Postgres, postgres::PgArguments,
-};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection, postgres::PgArguments};
 
-use super::shelf::Shelved;
-use crate::{
-    audit::Event,
-    error::{Error, Result},
+use super::{
+    Engine,
+    batch::{self, Batches, Insert, New, Record},
+    shelf::{Shelf, Shelved},
 };
+use crate::error::{Error, Result};
 
-/// A transaction on one connection. Dropping it undoes everything.
+/// A transaction on one connection, which it takes with its first statement. Dropping it undoes everything.
 pub struct PgTx {
+    shelf: Shelf,
+    batches: Batches,
     conn: Option<Shelved>,
     begin: &'static str,
     open: bool,
-    held: Option<Box<Held>>,
-}
-
-/// A statement that waits for the commit.
-struct Held {
-    sql: String,
-    arguments: PgArguments,
-    /// What a unique key's refusal means.
-    taken: Error,
+    held: Option<Box<Insert>>,
 }
 
 impl PgTx {
-    pub(super) fn new(conn: Shelved) -> Self {
-        Self { conn: Some(conn), begin: "BEGIN", open: false, held: None }
+    pub(super) fn new(shelf: Shelf, batches: Batches) -> Self {
+        Self { shelf, batches, conn: None, begin: "BEGIN", open: false, held: None }
     }
 
     /// The same, begun by another statement: with another isolation.
@@ -40,14 +33,19 @@ impl PgTx {
     /// The connection inside the transaction.
     pub(super) async fn conn(&mut self) -> Result<&mut PgConnection> {
         let held = self.held.take();
-        let conn = self.conn.as_mut().ok_or_else(over)?.conn()?;
+        let shelved = match &mut self.conn {
+            Some(shelved) => shelved,
+            none => none.insert(self.shelf.acquire().await?),
+        };
+        let conn = shelved.conn()?;
         if !std::mem::replace(&mut self.open, true) {
             conn.execute(self.begin).await?;
         }
         if let Some(held) = held {
-            let Held { sql, arguments, taken } = *held;
-            let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
-            query.execute(&mut *conn).await.map_err(|e| Error::from(e).on_unique(|| taken))?;
+            let Insert { head, row, taken } = *held;
+            let (sql, arguments) = statement(head, &[New { row, record: None }])?;
+            let done = sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&mut *conn).await;
+            done.map_err(|e| Error::from(e).on_unique(|| taken))?;
         }
         Ok(conn)
     }
@@ -63,49 +61,24 @@ impl PgTx {
         !self.open && self.held.is_none()
     }
 
-    /// Keeps an INSERT of one row for the commit.
-    pub(super) fn hold<'q>(&mut self, mut query: impl Execute<'q, Postgres>, taken: Error) -> Result<()> {
-        let arguments = query.take_arguments().map_err(Error::internal)?.unwrap_or_default();
-        self.held = Some(Box::new(Held { sql: query.sql().as_str().to_owned(), arguments, taken }));
-        Ok(())
+    /// Keeps an insert for the next statement, or for the commit.
+    pub(super) fn hold(&mut self, insert: Insert) {
+        self.held = Some(Box::new(insert));
     }
 
-    /// Whether there is a statement that waits.
+    /// Whether there is an insert that waits.
     pub(super) fn is_holding(&self) -> bool {
         self.held.is_some()
     }
 
-    /// The statement that waits and the event's outbox row as one statement, which commits by itself.
-    pub(super) async fn commit_with(mut self, log: uuid::Uuid, event: &Event) -> Result<()> {
-        let (Some(mut held), Some(mut shelved)) = (self.held.take(), self.conn.take()) else {
-            return Err(over());
-        };
-        let n = held.arguments.len();
-        let sql = format!(
-            "WITH change AS ({} RETURNING 1) INSERT INTO audit_pending (scope_id, id, entry) SELECT ${}, ${}, ${} FROM change",
-            held.sql,
-            n + 1,
-            n + 2,
-            n + 3
-        );
-        let added = held.arguments.add(log).and_then(|()| held.arguments.add(event.id));
-        added.and_then(|()| held.arguments.add(&event.entry)).map_err(Error::internal)?;
-        let Held { arguments, taken, .. } = *held;
-        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
-        let done = query.execute(shelved.conn()?).await.map_err(|e| Error::from(e).on_unique(|| taken));
-        shelved.ended(done.as_ref().err());
-        done.map(|_| ())
+    /// Commits the insert that waits, with its record.
+    pub(super) async fn commit_with(mut self, record: Option<Record>) -> Result<()> {
+        let Some(held) = self.held.take() else { return Err(over()) };
+        self.batches.insert(&self.shelf, *held, record).await
     }
 
-    pub(super) async fn commit(mut self) -> Result<()> {
-        let (Some(held), false) = (self.held.take(), self.open) else { return self.end("COMMIT").await };
-        // a statement by itself is a transaction by itself
-        let mut shelved = self.conn.take().ok_or_else(over)?;
-        let Held { sql, arguments, taken } = *held;
-        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
-        let done = query.execute(shelved.conn()?).await.map_err(|e| Error::from(e).on_unique(|| taken));
-        shelved.ended(done.as_ref().err());
-        done.map(|_| ())
+    pub(super) async fn commit(self) -> Result<()> {
+        if self.held.is_some() { self.commit_with(None).await } else { self.end("COMMIT").await }
     }
 
     pub(super) async fn rollback(mut self) -> Result<()> {
@@ -114,7 +87,7 @@ impl PgTx {
     }
 
     async fn end(mut self, how: &'static str) -> Result<()> {
-        let mut shelved = self.conn.take().ok_or_else(over)?;
+        let Some(mut shelved) = self.conn.take() else { return Ok(()) };
         if !std::mem::take(&mut self.open) {
             shelved.ended(None);
             return Ok(());
@@ -138,6 +111,33 @@ impl Drop for PgTx {
             });
         }
     }
+}
+
+impl batch::Engine for Shelf {
+    async fn insert(&self, head: &'static str, rows: &[New]) -> Result<()> {
+        let (sql, arguments) = statement(head, rows)?;
+        let mut shelved = self.acquire().await?;
+        let done = sqlx::query_with(AssertSqlSafe(sql), arguments).execute(shelved.conn()?).await;
+        let done = done.map(|_| ()).map_err(Error::from);
+        shelved.ended(done.as_ref().err());
+        done
+    }
+}
+
+/// The rows and their records as one statement, which commits by itself.
+fn statement(head: &'static str, rows: &[New]) -> Result<(String, PgArguments)> {
+    let (changes, outbox) = batch::texts(Engine::Postgres, head, rows);
+    let sql = if outbox.is_empty() { changes } else { format!("WITH change AS ({changes}) {outbox}") };
+    let mut arguments = PgArguments::default();
+    for value in rows.iter().flat_map(|new| &new.row) {
+        value.add_postgres(&mut arguments).map_err(Error::internal)?;
+    }
+    for record in rows.iter().filter_map(|new| new.record.as_ref()) {
+        for value in record.values() {
+            value.add_postgres(&mut arguments).map_err(Error::internal)?;
+        }
+    }
+    Ok((sql, arguments))
 }
 
 /// Runs the last statement. A connection that does not get through it is never given back to the shelf.

@@ -1,9 +1,12 @@
 //! The write transaction: begun with a permit, ended by one `commit` that takes the audit record.
 
 use serde::de::DeserializeOwned;
-use sqlx::{Execute, Postgres, Sqlite};
+use sqlx::AssertSqlSafe;
 
-use super::{Conn, Executor};
+use super::{
+    Conn, Engine, Executor,
+    batch::{Insert, OUTBOX, Record},
+};
 pub use super::{lite::LiteTx, pg::PgTx};
 use crate::{
     audit::{Audit, Event, subject::FreshKey},
@@ -45,6 +48,10 @@ impl Executor for Tx<'_> {
 
     fn ended(&mut self, error: Option<&Error>) {
         self.engine.ended(error);
+    }
+
+    fn engine(&self) -> Engine {
+        self.engine.engine()
     }
 }
 
@@ -93,12 +100,19 @@ impl Executor for EngineTx {
             tx.ended(error);
         }
     }
+
+    fn engine(&self) -> Engine {
+        match self {
+            Self::Sqlite(_) => Engine::Sqlite,
+            Self::Postgres(_) => Engine::Postgres,
+        }
+    }
 }
 
 impl<'x> Tx<'x> {
     /// Begins; looks up the caller's request_id, if there is one.
     pub(crate) async fn begin(ctx: &'x Ctx, permit: &Permit) -> Result<Self> {
-        let engine = ctx.kernel().db.begin().await?;
+        let engine = ctx.kernel().db.begin();
         let mut tx = Self { engine, ctx, scope: permit.scope().clone(), replay: None, beside: Vec::new() };
         tx.replay = tx.first_result().await?;
         Ok(tx)
@@ -178,48 +192,32 @@ impl<'x> Tx<'x> {
         Ok(event.id)
     }
 
-    /// Whether an insert can wait for the commit: nothing has been sent, and nothing but the audit record will be.
+    /// Inserts one row; see [`insert_one!`](crate::insert_one).
     #[doc(hidden)]
-    pub fn can_hold(&self) -> bool {
+    pub async fn insert_one(&mut self, insert: Insert) -> Result<()> {
+        // it can wait when nothing has been sent, and nothing but the audit record will be
         let alone = self.ctx.request_id().is_empty() && !self.ctx.validate_only();
         let untouched = match &self.engine {
             EngineTx::Sqlite(tx) => tx.is_untouched(),
             EngineTx::Postgres(tx) => tx.is_untouched(),
         };
-        alone && untouched
-    }
-
-    /// `sqlite` or `postgres`: for the count of statements that ran.
-    #[doc(hidden)]
-    pub fn engine_name(&self) -> &'static str {
-        match &self.engine {
-            EngineTx::Sqlite(_) => "sqlite",
-            EngineTx::Postgres(_) => "postgres",
-        }
-    }
-
-    /// Keeps an insert for the commit, whichever of the two is for this engine; see [`insert_one!`](crate::insert_one).
-    #[doc(hidden)]
-    pub fn hold<'l, 'p, L, P>(
-        &mut self,
-        sqlite: impl FnOnce() -> L,
-        postgres: impl FnOnce() -> P,
-        taken: Error,
-    ) -> Result<()>
-    where
-        L: Execute<'l, Sqlite>,
-        P: Execute<'p, Postgres>,
-    {
         match &mut self.engine {
-            EngineTx::Sqlite(tx) => tx.hold(sqlite(), taken),
-            EngineTx::Postgres(tx) => tx.hold(postgres(), taken),
+            EngineTx::Sqlite(tx) => tx.hold(insert),
+            EngineTx::Postgres(tx) => tx.hold(insert),
         }
+        if alone && untouched {
+            return Ok(());
+        }
+        let done = self.engine.conn().await.map(|_| ());
+        self.engine.ended(done.as_ref().err());
+        done
     }
 
     async fn commit_held(self, log: uuid::Uuid, event: Event) -> Result<EventId> {
+        let record = Some(Record { log, id: event.id, entry: event.entry.clone() });
         let outcome = match self.engine {
-            EngineTx::Postgres(tx) => tx.commit_with(log, &event).await,
-            EngineTx::Sqlite(tx) => tx.commit_with(log, &event).await,
+            EngineTx::Postgres(tx) => tx.commit_with(record).await,
+            EngineTx::Sqlite(tx) => tx.commit_with(record).await,
         };
         self.ctx.wrote(&event);
         outcome?;
@@ -256,7 +254,7 @@ impl<'x> Tx<'x> {
 
 /// Records a refusal in a small transaction of its own, before the refusal leaves.
 pub(crate) async fn record_alone(ctx: &Ctx, audit: Audit) -> Result<()> {
-    let mut engine = ctx.kernel().db.begin().await?;
+    let mut engine = ctx.kernel().db.begin();
     let event = audit.seal(ctx, &mut engine, Vec::new()).await?;
     for log in event.logs() {
         event_insert(&mut engine, *log, &event).await?;
@@ -268,8 +266,9 @@ pub(crate) async fn record_alone(ctx: &Ctx, audit: Audit) -> Result<()> {
 
 /// Puts one event into one log's outbox.
 async fn event_insert(db: &mut impl Executor, log: uuid::Uuid, event: &Event) -> Result<()> {
-    let query = "INSERT INTO audit_pending (scope_id, id, entry) VALUES ($1, $2, $3)";
-    execute!(db, sqlx::query(query).bind(log).bind(event.id).bind(&event.entry)).map(|_| ())
+    let query = format!("{OUTBOX} VALUES ($1, $2, $3)");
+    execute!(db, sqlx::query(AssertSqlSafe(query.clone())).bind(log).bind(event.id).bind(&event.entry))
+        .map(|_| ())
 }
 
 /// The SHA-256 that tells one payload of a request_id from another: over the method and the encoded message.

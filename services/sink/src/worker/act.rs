@@ -228,7 +228,7 @@ impl Run<'_> {
 
     /// Stores how far it is. Errors: CONFLICT when the lease is another's.
     async fn store(&mut self, attempts: i64, error: &str, retry_time: Time) -> Result<()> {
-        let mut tx = self.deliverer.kernel.db.begin_derived().await?;
+        let mut tx = self.deliverer.kernel.db.begin_derived();
         self.advance(&mut tx, attempts, error, retry_time).await?;
         tx.finish().await?;
         self.unstored = 0;
@@ -285,7 +285,7 @@ impl Run<'_> {
         };
         self.next += 1;
         self.attempts = 0;
-        let mut tx = self.deliverer.kernel.db.begin_derived().await?;
+        let mut tx = self.deliverer.kernel.db.begin_derived();
         store::letter_put(&mut tx, self.hold.sink, &letter).await?;
         self.advance(&mut tx, 0, "", Time::from_micros(0)).await?;
         tx.finish().await?;
@@ -315,7 +315,7 @@ impl Run<'_> {
             match outcome {
                 Outcome::Taken => {
                     self.unstored = 1;
-                    let mut tx = kernel.db.begin_derived().await?;
+                    let mut tx = kernel.db.begin_derived();
                     store::letter_delete(&mut tx, scope, id, letter.idx).await?;
                     self.advance(&mut tx, self.attempts, "", Time::from_micros(0)).await?;
                     tx.finish().await?;
@@ -325,7 +325,7 @@ impl Run<'_> {
                 Outcome::Refused(reason) => {
                     let attempts = letter.attempts + 1;
                     let refused = Letter { reason, attempts, redeliver: false, ..letter };
-                    let mut tx = kernel.db.begin_derived().await?;
+                    let mut tx = kernel.db.begin_derived();
                     store::letter_put(&mut tx, self.hold.sink, &refused).await?;
                     self.advance(&mut tx, self.attempts, "", Time::from_micros(0)).await?;
                     tx.finish().await?;

@@ -25,7 +25,7 @@ impl Hold {
     /// Takes the lease; none while another process has it, or when the sink is gone.
     pub async fn take(kernel: &Kernel, node: Uuid, sink: (Uuid, SinkId)) -> Result<Option<Self>> {
         let now = kernel.clock.now();
-        let mut tx = kernel.db.begin_derived().await?;
+        let mut tx = kernel.db.begin_derived();
         let Some(seen) = store::lease_get(&mut tx, sink.0, sink.1).await? else { return Ok(None) };
         let embedded = kernel.db.engine() == Engine::Sqlite;
         if seen.holder != node && seen.lease_until > now && !embedded {
@@ -63,7 +63,7 @@ impl Hold {
 
     async fn put(&mut self, kernel: &Kernel, until: Time) -> Result<()> {
         let lease = Lease { lease_until: until, ..self.lease };
-        let mut tx = kernel.db.begin_derived().await?;
+        let mut tx = kernel.db.begin_derived();
         if store::lease_put(&mut tx, self.sink, self.lease.fence, &lease).await? == 0 {
             return Err(Error::Conflict);
         }

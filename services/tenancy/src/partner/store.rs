@@ -36,17 +36,17 @@ const LIST: ListSpec = ListSpec {
 
 /// Inserts; a taken id is `ALREADY_EXISTS`.
 pub async fn partner_insert(tx: &mut Tx<'_>, partner: &Partner) -> Result<()> {
-    let query = "INSERT INTO partner (id, slug, display_name, revision, create_time, update_time) \
-         VALUES ($1, $2, $3, $4, $5, $6)";
     insert_one!(
         tx,
-        sqlx::query(query)
-            .bind(partner.id)
-            .bind(&partner.slug)
-            .bind(&partner.display_name)
-            .bind(partner.stamp.revision)
-            .bind(partner.stamp.create_time)
-            .bind(partner.stamp.update_time),
+        "INSERT INTO partner (id, slug, display_name, revision, create_time, update_time)",
+        [
+            partner.id,
+            partner.slug.clone(),
+            partner.display_name.clone(),
+            partner.stamp.revision,
+            partner.stamp.create_time,
+            partner.stamp.update_time,
+        ],
         Error::exists("partner", partner.name())
     )
 }

@@ -47,19 +47,19 @@ const LIST: ListSpec = ListSpec {
 };
 
 pub async fn role_insert(tx: &mut Tx<'_>, role: &Role) -> Result<()> {
-    let query = "INSERT INTO role (tenant_id, id, slug, display_name, description, revision, create_time, update_time) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     insert_one!(
         tx,
-        sqlx::query(query)
-            .bind(role.tenant_id)
-            .bind(role.id)
-            .bind(&role.slug)
-            .bind(&role.display_name)
-            .bind(&role.description)
-            .bind(role.stamp.revision)
-            .bind(role.stamp.create_time)
-            .bind(role.stamp.update_time),
+        "INSERT INTO role (tenant_id, id, slug, display_name, description, revision, create_time, update_time)",
+        [
+            role.tenant_id,
+            role.id,
+            role.slug.clone(),
+            role.display_name.clone(),
+            role.description.clone(),
+            role.stamp.revision,
+            role.stamp.create_time,
+            role.stamp.update_time,
+        ],
         Error::exists("role", role.name())
     )
 }

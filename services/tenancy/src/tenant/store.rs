@@ -55,19 +55,19 @@ const LIST: ListSpec = ListSpec {
 
 /// Inserts; a taken id is `ALREADY_EXISTS`.
 pub async fn tenant_insert(tx: &mut Tx<'_>, tenant: &Tenant) -> Result<()> {
-    let query = "INSERT INTO tenant (id, slug, partner_id, display_name, state, revision, create_time, update_time) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     insert_one!(
         tx,
-        sqlx::query(query)
-            .bind(tenant.id)
-            .bind(&tenant.slug)
-            .bind(tenant.partner.id)
-            .bind(&tenant.display_name)
-            .bind(tenant.state.as_str())
-            .bind(tenant.stamp.revision)
-            .bind(tenant.stamp.create_time)
-            .bind(tenant.stamp.update_time),
+        "INSERT INTO tenant (id, slug, partner_id, display_name, state, revision, create_time, update_time)",
+        [
+            tenant.id,
+            tenant.slug.clone(),
+            tenant.partner.id,
+            tenant.display_name.clone(),
+            tenant.state.as_str().to_owned(),
+            tenant.stamp.revision,
+            tenant.stamp.create_time,
+            tenant.stamp.update_time,
+        ],
         Error::exists("tenant", tenant.name())
     )
 }

@@ -54,20 +54,21 @@ const LIST: ListSpec = ListSpec {
 
 /// Inserts; a taken id is `ALREADY_EXISTS`.
 pub async fn unit_insert(tx: &mut Tx<'_>, unit: &Unit) -> Result<()> {
-    let query = "INSERT INTO unit (tenant_id, id, slug, display_name, parent_id, cost_center, revision, create_time, \
-         update_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     insert_one!(
         tx,
-        sqlx::query(query)
-            .bind(unit.tenant_id)
-            .bind(unit.id)
-            .bind(&unit.slug)
-            .bind(&unit.display_name)
-            .bind(unit.parent_id)
-            .bind(&unit.cost_center)
-            .bind(unit.stamp.revision)
-            .bind(unit.stamp.create_time)
-            .bind(unit.stamp.update_time),
+        "INSERT INTO unit (tenant_id, id, slug, display_name, parent_id, cost_center, revision, create_time, \
+         update_time)",
+        [
+            unit.tenant_id,
+            unit.id,
+            unit.slug.clone(),
+            unit.display_name.clone(),
+            unit.parent_id,
+            unit.cost_center.clone(),
+            unit.stamp.revision,
+            unit.stamp.create_time,
+            unit.stamp.update_time,
+        ],
         Error::exists("unit", unit.name())
     )
 }

@@ -99,7 +99,7 @@ async fn after_an_erasure_no_word_and_no_address_of_the_person_is_in_the_index()
 
     assert!(rows_of(&house, &HERS).await > 2);
 
-    let mut tx = house.kernel.db.begin_derived().await.unwrap();
+    let mut tx = house.kernel.db.begin_derived();
     let events = house.searcher().events_of_key(&mut tx, key, &house.head().await).await.unwrap();
     house.searcher().unindex_subject(&mut tx, house.log(), key, &events).await.unwrap();
     house.kernel.subjects.destroy(&mut tx, subject, house.kernel.clock.now()).await.unwrap();
@@ -125,7 +125,7 @@ async fn a_segment_that_is_built_after_an_erasure_does_not_open_what_this_proces
     let (_, subject) = key_of_maria(&house).await;
     // opened once, so that the key is remembered, and nobody is told to forget it
     assert!(!house.find("text(\"quetzalcoatl\")").await.is_empty());
-    let mut tx = house.kernel.db.begin_derived().await.unwrap();
+    let mut tx = house.kernel.db.begin_derived();
     house.kernel.subjects.destroy(&mut tx, subject, house.kernel.clock.now()).await.unwrap();
     tx.finish().await.unwrap();
     house.index().await;

@@ -133,7 +133,7 @@ impl House {
     /// Appends the tenant's outbox to its log, and then further entries, as a sequencer would.
     pub async fn append(&self, entries: Vec<(Time, String)>) {
         let (kernel, log) = (&self.kernel, self.log());
-        let mut tx = kernel.db.begin_derived().await.unwrap();
+        let mut tx = kernel.db.begin_derived();
         logs::log_insert(&mut tx, log, "host/tenants/acme", kernel.clock.now()).await.unwrap();
         let waiting = logs::pending_take(&mut tx, log, 100_000).await.unwrap();
         let waiting = waiting.into_iter().map(|p| {

@@ -236,7 +236,7 @@ async fn what_the_log_does_not_have_cannot_be_followed() {
     for from in [-2, 1_000] {
         assert!(matches!(begin(from).await, Err(Error::OutOfRange(_))), "{from}");
     }
-    let mut tx = house.kernel.db.begin_derived().await.unwrap();
+    let mut tx = house.kernel.db.begin_derived();
     let query = "UPDATE audit_log SET minimum_index = 2 WHERE scope_id = $1";
     execute!(&mut tx, sqlx::query(query).bind(house.log())).unwrap();
     tx.finish().await.unwrap();
@@ -251,7 +251,7 @@ async fn a_call_that_goes_on_is_over_when_its_token_is() {
     let maria = house.token("maria").await;
     let ctx = house.call(&maria, "").await;
     ctx.renewed().await.unwrap();
-    let mut tx = house.kernel.db.begin_derived().await.unwrap();
+    let mut tx = house.kernel.db.begin_derived();
     let query = "UPDATE api_token SET revoke_time = 1 WHERE scope_id = $1";
     execute!(&mut tx, sqlx::query(query).bind(house.log())).unwrap();
     tx.finish().await.unwrap();

@@ -172,7 +172,7 @@ async fn a_search_finds_what_reading_everything_finds_however_far_the_index_is()
 }
 
 async fn prune_below(house: &House, minimum: i64) {
-    let mut tx = house.kernel.db.begin_derived().await.unwrap();
+    let mut tx = house.kernel.db.begin_derived();
     for query in [
         "UPDATE audit_log SET minimum_index = $1 WHERE scope_id = $2",
         "DELETE FROM audit_event WHERE idx < $1 AND scope_id = $2",
@@ -213,7 +213,7 @@ async fn what_a_killed_process_left_of_a_merge_is_removed_and_never_seen() {
     let house = house(150).await;
     house.index().await;
     let garbage = |level| bucket::pack(level, &bucket::Postings::from([(1_i64, vec![0_u8, 0])]));
-    let mut tx = house.kernel.db.begin_derived().await.unwrap();
+    let mut tx = house.kernel.db.begin_derived();
     // terms of a merged segment that were not removed, and of a merge that never came to its end
     store::posting_insert_all(&mut tx, house.log(), (0, 2), &garbage(0)).await.unwrap();
     store::posting_insert_all(&mut tx, house.log(), (1, 1), &garbage(1)).await.unwrap();

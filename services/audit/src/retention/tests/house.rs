@@ -116,7 +116,7 @@ impl House {
 
     /// Changes rows behind the back of everybody.
     pub async fn alter(&self, query: &'static str, scope: Uuid) {
-        let mut tx = self.kernel.db.begin_derived().await.unwrap();
+        let mut tx = self.kernel.db.begin_derived();
         execute!(&mut tx, sqlx::query(query).bind(scope)).unwrap();
         tx.finish().await.unwrap();
     }
@@ -134,7 +134,7 @@ impl House {
     /// Appends events to Acme's log as the sequencer would, and puts all of them under a checkpoint of size `signed`.
     pub async fn fill(&self, events: &[(Time, String)], signed: i64) {
         let scope = self.scope;
-        let mut tx = self.kernel.db.begin_derived().await.unwrap();
+        let mut tx = self.kernel.db.begin_derived();
         logs::log_insert(&mut tx, scope, "provost/tenants/acme", self.kernel.clock.now()).await.unwrap();
         let size = logs::log_get(&mut tx, scope).await.unwrap().unwrap().size;
         let edge = tlog::right_edge(u64::try_from(size).unwrap());
