@@ -88,7 +88,7 @@ struct Built {
 async fn build(kernel: &Kernel, layout: Layout, scope: Uuid, segment: i64) -> Result<bool> {
     let Built { postings, keys, erased } = read(kernel, layout, scope, segment).await?;
     let times = postings.times().to_vec();
-    let rows = bucket::pack(0, &postings.into_terms()?);
+    let rows = beside_calls(move || Ok(bucket::pack(0, &postings.into_terms()?))).await?;
     for rows in rows.chunks(BUCKETS) {
         let mut tx = kernel.db.begin_derived();
         if store::log_index(&mut tx, scope, segment, segment).await? == 0 {
@@ -138,13 +138,25 @@ async fn read(kernel: &Kernel, layout: Layout, scope: Uuid, segment: i64) -> Res
         let fresh: HashSet<_> = named.difference(&built.keys).copied().collect();
         built.erased.extend(destroyed(&mut db, &fresh).await?);
         built.keys.extend(fresh);
+        let mut page = Vec::with_capacity(rows.len());
         for row in rows {
             let (sealed, opened) = opened_but(kernel, &mut db, &row.entry, &built.erased).await?;
-            built.postings.add(&terms, &sealed, &opened, row.time);
+            page.push((sealed, opened, row.time));
             next = row.idx + 1;
         }
+        let (terms, mut postings) = (terms.clone(), std::mem::take(&mut built.postings));
+        built.postings = beside_calls(move || {
+            page.iter().for_each(|(sealed, opened, time)| postings.add(&terms, sealed, opened, *time));
+            Ok(postings)
+        })
+        .await?;
     }
     Ok(built)
+}
+
+/// Computes where no call waits for it.
+async fn beside_calls<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
 }
 
 /// Those of the keys that were destroyed.
@@ -192,7 +204,7 @@ async fn merge(kernel: &Kernel, layout: Layout, scope: Uuid, run: i64, parts: &[
         let mut tx = kernel.db.begin_derived();
         store::log_lock(&mut tx, scope).await?;
         let rows = store::posting_range(&mut tx, scope, 0, &segments, part).await?;
-        let rows = bucket::pack(1, &joined(layout, &rows)?);
+        let rows = beside_calls(move || Ok(bucket::pack(1, &joined(layout, &rows)?))).await?;
         store::posting_insert_all(&mut tx, scope, (1, run), &rows).await?;
         tx.finish().await?;
     }

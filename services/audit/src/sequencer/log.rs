@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kernel::{Kernel, Result, clock::Time, error::Error};
+use kernel::{Kernel, Result, clock::Time, db::Engine, error::Error};
 use serde::Deserialize;
 use tlog::{Appender, Checkpoint, TileSet, Vkey};
 use uuid::Uuid;
@@ -18,8 +18,13 @@ use super::{
 const LEASE: Duration = Duration::from_secs(5);
 /// Renewed when less than this is left.
 const RENEW: Duration = Duration::from_secs(3);
-/// Events in one transaction: bounds how long SQLite's only writer is held.
-const BATCH: i64 = 256;
+/// Events in one transaction. On SQLite changes wait for it, and an event costs the same in small ones.
+fn batch(engine: Engine) -> i64 {
+    match engine {
+        Engine::Sqlite => 64,
+        Engine::Postgres => 512,
+    }
+}
 
 /// What is known while the lease is ours.
 pub struct Log {
@@ -55,7 +60,7 @@ impl Log {
             Lease { holder: Uuid::nil(), fence: 0, until: now }
         };
         // the embedded database belongs to one process: whoever held the lease before is gone
-        let embedded = kernel.db.engine() == kernel::db::Engine::Sqlite;
+        let embedded = kernel.db.engine() == Engine::Sqlite;
         if seen.holder != node && seen.until > now && !embedded {
             return Ok(None);
         }
@@ -90,7 +95,8 @@ impl Log {
     pub async fn extend(&mut self, kernel: &Kernel) -> Result<Batch> {
         let scope = self.head.scope_id;
         // nobody else takes from it while the lease is ours, and if it is not, the head's fence refuses the batch
-        let waiting = store::pending_take(&mut kernel.db.reader().await?, scope, BATCH).await?;
+        let most = batch(kernel.db.engine());
+        let waiting = store::pending_take(&mut kernel.db.reader().await?, scope, most).await?;
         if waiting.is_empty() {
             return Ok(Batch { times: Vec::new(), full: false });
         }
@@ -110,7 +116,7 @@ impl Log {
         }
         tx.finish().await?;
         self.head = head;
-        let full = events.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);
+        let full = i64::try_from(events.len()) == Ok(most);
         Ok(Batch { times: events.into_iter().map(|(_, time)| time).collect(), full })
     }
 
