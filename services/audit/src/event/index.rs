@@ -146,7 +146,9 @@ async fn read(kernel: &Kernel, layout: Layout, scope: Uuid, segment: i64) -> Res
         }
         let (terms, mut postings) = (terms.clone(), std::mem::take(&mut built.postings));
         built.postings = beside_calls(move || {
-            page.iter().for_each(|(sealed, opened, time)| postings.add(&terms, sealed, opened, *time));
+            for (sealed, opened, time) in &page {
+                postings.add(&terms, sealed, opened, *time);
+            }
             Ok(postings)
         })
         .await?;
