@@ -95,6 +95,9 @@ impl Common {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // in huge pages the allocator would keep a multiple of what an idle server needs; where it fails, it may
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     match run(Cli::parse().command).await {
         Ok(code) => code,
         Err(error) => {

@@ -78,6 +78,9 @@ impl From<Engine> for tests::Engine {
 
 #[tokio::main]
 async fn main() {
+    // as the server does
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let args = Args::parse();
     let plan = load::Plan { seconds: args.seconds, rounds: args.rounds };
     let figures = match args.name {
