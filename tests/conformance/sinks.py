@@ -106,7 +106,15 @@ class Deployment:
         command = [str(provostd), "serve", "--listen", "127.0.0.1:0", "--data-dir", str(workdir / "data")]
         self._log = (workdir / "provostd.log").open("w")
         self._process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=self._log, text=True)
-        self._token, self._address, boot = workdir / "token", "", ""
+        self._token, self._address = workdir / "token", ""
+        try:
+            self._bootstrap()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _bootstrap(self) -> None:
+        boot = ""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             boot = line.rpartition("24 hours: ")[2].strip() if "24 hours: " in line else boot

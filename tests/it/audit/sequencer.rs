@@ -37,10 +37,11 @@ pub async fn meddle(kernel: &Kernel, sql: &'static str, scope: Uuid) {
     tx.finish().await.unwrap();
 }
 
-/// Every scope that has a log.
+/// Every scope that has a log, or will have one once what waits is sequenced.
 pub async fn scopes(kernel: &Kernel) -> Vec<Uuid> {
     let mut reader = kernel.db.reader().await.unwrap();
-    kernel::on!(&mut reader, |c| sqlx::query_scalar("SELECT scope_id FROM audit_log").fetch_all(c)).unwrap()
+    let query = "SELECT scope_id FROM audit_log UNION SELECT scope_id FROM audit_pending";
+    kernel::on!(&mut reader, |c| sqlx::query_scalar(query).fetch_all(c)).unwrap()
 }
 
 pub async fn acme(kernel: &Kernel) -> Uuid {
