@@ -37,10 +37,18 @@ pub async fn meddle(kernel: &Kernel, sql: &'static str, scope: Uuid) {
     tx.finish().await.unwrap();
 }
 
-/// Every scope that has a log, or will have one once what waits is sequenced.
+/// Every scope that has a log.
 pub async fn scopes(kernel: &Kernel) -> Vec<Uuid> {
+    scopes_by(kernel, "SELECT scope_id FROM audit_log").await
+}
+
+/// The same, and those that will have one once what waits is sequenced.
+pub async fn scopes_to_come(kernel: &Kernel) -> Vec<Uuid> {
+    scopes_by(kernel, "SELECT scope_id FROM audit_log UNION SELECT scope_id FROM audit_pending").await
+}
+
+async fn scopes_by(kernel: &Kernel, query: &'static str) -> Vec<Uuid> {
     let mut reader = kernel.db.reader().await.unwrap();
-    let query = "SELECT scope_id FROM audit_log UNION SELECT scope_id FROM audit_pending";
     kernel::on!(&mut reader, |c| sqlx::query_scalar(query).fetch_all(c)).unwrap()
 }
 
@@ -252,6 +260,7 @@ async fn a_log_that_is_held_up_is_said_to_be_behind_and_catches_up() {
     let world = World::build(Site::start(Engine::Postgres).await).await;
     let kernel = Arc::clone(world.site.kernel());
     let scope = acme(&kernel).await;
+    world.site.running.sequencer.catch_up(scope).await.unwrap();
     let held = "UPDATE audit_log SET holder = scope_id, fence = fence + 1, lease_until = 9000000000000000 WHERE scope_id = $1";
     meddle(&kernel, held, scope).await;
     world.role("banker").await;
