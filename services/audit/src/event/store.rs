@@ -37,6 +37,11 @@ fn list(from: usize, count: usize) -> String {
     (from..from + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
 }
 
+/// The same as rows of one column.
+fn column(from: usize, count: usize) -> String {
+    (from..from + count).map(|n| format!("(${n})")).collect::<Vec<_>>().join(", ")
+}
+
 /// The values, the last one repeated up to a power of four, so that few statements are prepared.
 fn padded<T: Copy>(values: &[T]) -> Vec<T> {
     let mut size = 1;
@@ -138,7 +143,8 @@ pub async fn segment_delete(
     execute!(db, sqlx::query(query).bind(scope).bind(level).bind(first).bind(last))
 }
 
-/// Some buckets of terms, in segments of one level.
+/// Some buckets of terms, in segments of one level. Each is looked up by its whole key, whatever the engine knows or does not
+/// know of how many there are: PostgreSQL without statistics reads all of the level instead.
 pub async fn posting_get(
     db: &mut impl Executor,
     scope: Uuid,
@@ -148,18 +154,22 @@ pub async fn posting_get(
 ) -> Result<Vec<Found>> {
     let (segments, buckets) = (padded(segments), padded(buckets));
     let query = format!(
-        "SELECT segment, bucket, terms FROM audit_posting WHERE scope_id = $1 AND level = $2 AND segment IN ({}) \
-         AND bucket IN ({})",
-        list(3, segments.len()),
-        list(3 + segments.len(), buckets.len())
+        "WITH s (segment) AS (SELECT DISTINCT column1 FROM (VALUES {}) AS v), \
+         b (bucket) AS (SELECT DISTINCT column1 FROM (VALUES {}) AS v) \
+         SELECT s.segment, b.bucket, (SELECT p.terms FROM audit_posting p WHERE p.scope_id = $1 AND p.level = $2 \
+         AND p.segment = s.segment AND p.bucket = b.bucket) AS terms FROM s CROSS JOIN b",
+        column(3, segments.len()),
+        column(3 + segments.len(), buckets.len())
     );
-    on!(db, |c| {
+    let found: Vec<(i64, i64, Option<Vec<u8>>)> = on!(db, |c| {
         let mut query = sqlx::query_as(AssertSqlSafe(query.clone())).bind(scope).bind(level);
         for value in segments.iter().chain(&buckets) {
             query = query.bind(*value);
         }
         query.fetch_all(c)
-    })
+    })?;
+    let there = |(segment, bucket, terms): (i64, i64, Option<Vec<u8>>)| Some((segment, bucket, terms?));
+    Ok(found.into_iter().filter_map(there).collect())
 }
 
 /// The buckets from `first` to `last` of segments of a level, by segment.
