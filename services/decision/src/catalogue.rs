@@ -222,13 +222,6 @@ impl Catalogue {
         Some(Entry { plugin, part, fact })
     }
 
-    /// Everything that rules can speak of and thereby of `entry`.
-    pub fn cover<'e>(&self, entry: &'e Entry<'_>) -> impl Iterator<Item = Scope> + use<'e> {
-        let own = [Scope::Plugin(entry.plugin), Scope::Market(entry.fact.market)];
-        let groups = entry.fact.groups.iter().map(|&group| Scope::Group(group));
-        entry.part.map(Scope::Part).into_iter().chain(own).chain(groups)
-    }
-
     /// The plugins that a marketplace or a plugin group stands for.
     pub fn plugins_of(&self, scope: Scope) -> &[u32] {
         match scope {
@@ -301,6 +294,15 @@ impl Catalogue {
             [self.plugins.bytes(), self.groups.bytes(), self.markets.bytes(), self.names.bytes()];
         let parts = self.ids.allocation_size() + self.parts.capacity() * size_of::<Part>();
         registries.into_iter().chain(plugins).chain(groups).chain(markets).sum::<usize>() + parts
+    }
+}
+
+impl Entry<'_> {
+    /// Everything that rules can speak of and thereby of this.
+    pub fn cover(&self) -> impl Iterator<Item = Scope> {
+        let own = [Scope::Plugin(self.plugin), Scope::Market(self.fact.market)];
+        let groups = self.fact.groups.iter().map(|&group| Scope::Group(group));
+        self.part.map(Scope::Part).into_iter().chain(own).chain(groups)
     }
 }
 

@@ -14,8 +14,10 @@ pub(crate) fn closures<'r, T>(
 ) -> Result<Vec<Box<[u32]>>> {
     let out = |at| registry.get(at).map_or(&[][..], &links);
     let mut done: Vec<Option<Reach>> = vec![None; registry.len()];
+    let mut walked = vec![false; registry.len()];
     for (root, _) in registry.iter() {
         // a walk of its own instead of recursion: a chain can be as long as somebody makes it
+        walk(&mut walked, root);
         let mut path = vec![(root, out(root))];
         while let Some((at, rest)) = path.last_mut() {
             if reach(&done, *at).is_some() {
@@ -23,21 +25,28 @@ pub(crate) fn closures<'r, T>(
                 continue;
             }
             let Some((&next, others)) = rest.split_first() else {
-                let (at, found) = (*at, Reach::new(*at, out(*at), &done));
-                if found.height > MAX_DEPTH {
+                let at = *at;
+                let height = 1 + out(at).iter().map(|&next| height(&done, next)).max().unwrap_or_default();
+                if height > MAX_DEPTH {
                     return Err(too_deep(registry, at, &done, out));
                 }
+                let found = Reach::new(at, height, out(at), &done);
                 if let Some(slot) = done.get_mut(at as usize) {
                     *slot = Some(found);
                 }
                 continue;
             };
             *rest = others;
-            if let Some(begin) = path.iter().position(|(at, _)| *at == next) {
-                let circle = path.iter().skip(begin).map(|(at, _)| *at).chain([next]);
+            if reach(&done, next).is_some() {
+                continue;
+            }
+            // begun and not done: it is on the path
+            if walked.get(next as usize) == Some(&true) {
+                let circle = path.iter().map(|(at, _)| *at).skip_while(|at| *at != next).chain([next]);
                 let names = circle.map(|at| registry.name(at).to_owned()).collect();
                 return Err(CompileError::Cycle { kind: registry.kind, names });
             }
+            walk(&mut walked, next);
             path.push((next, out(next)));
         }
     }
@@ -56,13 +65,23 @@ fn reach(done: &[Option<Reach>], at: u32) -> Option<&Reach> {
     done.get(at as usize)?.as_ref()
 }
 
+fn height(done: &[Option<Reach>], at: u32) -> usize {
+    reach(done, at).map_or(0, |reach| reach.height)
+}
+
+fn walk(walked: &mut [bool], at: u32) {
+    if let Some(walked) = walked.get_mut(at as usize) {
+        *walked = true;
+    }
+}
+
 impl Reach {
-    fn new(at: u32, out: &[u32], done: &[Option<Self>]) -> Self {
-        let below = || out.iter().filter_map(|&next| reach(done, next));
-        let mut all: Vec<u32> = below().flat_map(|reach| reach.all.iter().copied()).chain([at]).collect();
+    fn new(at: u32, height: usize, out: &[u32], done: &[Option<Self>]) -> Self {
+        let below = out.iter().filter_map(|&next| reach(done, next));
+        let mut all: Vec<u32> = below.flat_map(|reach| reach.all.iter().copied()).chain([at]).collect();
         all.sort_unstable();
         all.dedup();
-        Self { all: all.into(), height: 1 + below().map(|reach| reach.height).max().unwrap_or_default() }
+        Self { all: all.into(), height }
     }
 }
 
@@ -72,8 +91,7 @@ fn too_deep<'r, T>(
     done: &[Option<Reach>],
     out: impl Fn(u32) -> &'r [u32],
 ) -> CompileError {
-    let height = |at: &&u32| reach(done, **at).map_or(0, |reach| reach.height);
-    let next = |at: &u32| out(*at).iter().max_by_key(height).copied();
+    let next = |at: &u32| out(*at).iter().max_by_key(|at| height(done, **at)).copied();
     let chain = std::iter::successors(Some(from), next).take(MAX_DEPTH + 1);
     CompileError::Depth { kind: registry.kind, names: chain.map(|at| registry.name(at).to_owned()).collect() }
 }

@@ -212,7 +212,7 @@ impl Snapshot {
     #[cold]
     fn aside(&self, person: &Person, entry: &Entry<'_>, now: i64, verdict: &mut Verdict) {
         for table in self.tables_of(person).filter(|table| table.cell(entry).is_aside()) {
-            for line in self.catalogue.cover(entry).flat_map(|scope| table.aside_about(scope)) {
+            for line in entry.cover().flat_map(|scope| table.aside_about(scope)) {
                 let obstacles = line.obstacles(entry.fact.stage, &person.pools, now);
                 match (line.denies(), obstacles.is_empty()) {
                     (true, holds) => verdict.denied |= holds,

@@ -127,7 +127,7 @@ impl Snapshot {
         let mut told = Vec::new();
         for &role in self.people.held(person) {
             let Some(table) = self.tables.get(role as usize) else { continue };
-            let mut lines = self.catalogue.cover(entry).flat_map(|scope| table.about(scope)).peekable();
+            let mut lines = entry.cover().flat_map(|scope| table.about(scope)).peekable();
             let path = if role == EVERYBODY || lines.peek().is_none() {
                 Vec::new()
             } else {

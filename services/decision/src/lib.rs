@@ -15,7 +15,7 @@
 //!
 //! # How it answers
 //!
-//! For every role there is one [cell](cell) of eleven bits a plugin: does a rule deny it, which effects are given up to
+//! For every role there is one cell of eleven bits a plugin: does a rule deny it, which effects are given up to
 //! which stage, and does a rule speak of it that depends on a seat or on the time. Groups, included roles, marketplaces
 //! and plugin groups are followed at compile time. A decision is the union of the cells of the principal's roles, read
 //! against the stage that the plugin has now. Only rules with a seat or a window are looked at one by one, when the

@@ -158,15 +158,14 @@ impl People {
             let end = begin + who.iter().skip(begin).take_while(|&&principal| principal == at).count();
             let mine = ways.get(begin..end).unwrap_or_default();
             begin = end;
-            person.held = match runs.get(mine) {
-                Some(run) => run.clone(),
-                None => {
-                    let from = number(Kind::Role, held.len())?;
-                    held.extend(given.union(mine));
-                    let run = from..number(Kind::Role, held.len())?;
-                    runs.insert(mine, run.clone());
-                    run
-                }
+            person.held = if let Some(run) = runs.get(mine) {
+                run.clone()
+            } else {
+                let from = number(Kind::Role, held.len())?;
+                held.extend(given.union(mine));
+                let run = from..number(Kind::Role, held.len())?;
+                runs.insert(mine, run.clone());
+                run
             };
         }
         held.shrink_to_fit();
@@ -217,15 +216,14 @@ impl People {
                 let steps = std::iter::successors(Some(next), back).filter_map(|at| seen.get(at));
                 return steps.map(|(way, _)| self.step(*way)).collect();
             }
-            let groups =
-                members.into_iter().flat_map(|members| members.groups.iter().map(|&at| Way::Group(at)));
+            let groups = members.into_iter().flat_map(|members| &members.groups).map(|&at| Way::Group(at));
             let above =
                 self.roles.iter().filter(|(_, fact)| matches!(way, Way::Role(at) if has(&fact.includes, at)));
-            for from in groups.chain(above.map(|(at, _)| Way::Role(at))) {
-                if !seen.iter().any(|(way, _)| *way == from) {
-                    seen.push((from, Some(next)));
-                }
-            }
+            let mut from: Vec<_> = groups.chain(above.map(|(at, _)| Way::Role(at))).collect();
+            // of ways that are as short, the first by name: numbers depend on what was known before
+            from.sort_unstable_by_key(|&way| self.step(way));
+            from.retain(|from| seen.iter().all(|(way, _)| way != from));
+            seen.extend(from.into_iter().map(|way| (way, Some(next))));
             next += 1;
         }
         Vec::new()

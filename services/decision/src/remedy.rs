@@ -3,10 +3,13 @@
 use crate::{
     explain::{Explanation, Obstacle, Told},
     model::{Effect, Stage, Target},
+    people::PersonKind,
     snapshot::Snapshot,
 };
 
-/// One thing that would have to change. All those of an explanation together turn its no into a yes.
+/// One thing that would have to change. All those of an explanation together turn its no into a yes, and none of them
+/// is needless, but where one rule stands in the way of an agent and of its owner. After a principal, a plugin or an
+/// owner was added it must be asked again: nothing is known of it yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remedy<'s> {
     /// Let the tenant be used again.
@@ -102,13 +105,15 @@ impl Snapshot {
         if !explanation.missing.is_empty() {
             remedies.push(Remedy::BindConnectors(explanation.missing));
         }
-        let Some(owner) = &explanation.owner else { return remedies };
-        if self.owner(person).is_none() {
-            remedies.push(Remedy::NameOwner { agent: name });
-        } else {
-            let more = owner.remedies.iter().filter(|remedy| !remedies.contains(remedy)).cloned();
-            let more: Vec<_> = more.collect();
-            remedies.extend(more);
+        match &explanation.owner {
+            Some(owner) => {
+                let more: Vec<_> = owner.remedies.iter().filter(|r| !remedies.contains(r)).cloned().collect();
+                remedies.extend(more);
+            }
+            None if matches!(person.kind, PersonKind::Agent(_)) => {
+                remedies.push(Remedy::NameOwner { agent: name });
+            }
+            None => (),
         }
         remedies
     }

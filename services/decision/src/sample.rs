@@ -125,7 +125,7 @@ fn roles(size: Size, dice: &mut Dice) -> Vec<Role> {
     let mut role = |at: u32| Role {
         id: role(at),
         principals: (0..2).map(|_| principal(dice.roll(size.principals))).collect(),
-        groups: (0..1 + groups * 4 / size.roles.max(1))
+        groups: (0..=groups * 4 / size.roles.max(1))
             .map(|_| format!("group-{}", dice.roll(groups)))
             .collect(),
         includes: if at % 5 == 4 { vec![self::role(at - 1)] } else { Vec::new() },

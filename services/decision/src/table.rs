@@ -55,7 +55,7 @@ const NONE: u32 = u32::MAX;
 /// The rules of one role: first those with a seat or a window, then the others, each sorted by what they speak of.
 #[derive(Debug, Default)]
 struct Rows {
-    rows: Box<[Row]>,
+    all: Box<[Row]>,
     /// How many have a seat or a window.
     aside: usize,
     windows: Box<[Window]>,
@@ -100,7 +100,7 @@ impl Table {
     }
 
     pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        self.rows.rows.iter().map(|row| self.rows.line(row))
+        self.rows.all.iter().map(|row| self.rows.line(row))
     }
 
     /// The rules that speak of `scope`.
@@ -118,22 +118,22 @@ impl Table {
 
     /// Whether one of the rules has such an id.
     pub fn has_rule(&self, wanted: impl Fn(&str) -> bool) -> bool {
-        self.rows.rows.iter().any(|row| wanted(self.rows.id(row)))
+        self.rows.all.iter().any(|row| wanted(self.rows.id(row)))
     }
 
     /// What the rules name: each a scope and a pool.
     pub fn named(&self) -> impl Iterator<Item = (Scope, Option<u32>)> {
-        self.rows.rows.iter().map(|row| (row.scope, row.pool()))
+        self.rows.all.iter().map(|row| (row.scope, row.pool()))
     }
 
     pub fn len(&self) -> usize {
-        self.rows.rows.len()
+        self.rows.all.len()
     }
 
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
-        let Rows { rows, windows, text, .. } = &*self.rows;
-        let rows = size_of_val(&**rows) + size_of_val(&**windows) + text.len();
+        let Rows { all, windows, text, .. } = &*self.rows;
+        let rows = size_of_val(&**all) + size_of_val(&**windows) + text.len();
         size_of::<Self>() + size_of::<Rows>() + self.plugins.bytes() + self.parts.bytes() + rows
     }
 }
@@ -167,11 +167,11 @@ impl Rows {
             text.push_str(line.id);
             text.push_str(line.reason);
         }
-        Ok(Self { rows: rows.into(), aside, windows: windows.into(), text: text.into() })
+        Ok(Self { all: rows.into(), aside, windows: windows.into(), text: text.into() })
     }
 
     fn split(&self) -> (&[Row], &[Row]) {
-        self.rows.split_at_checked(self.aside).unwrap_or_default()
+        self.all.split_at_checked(self.aside).unwrap_or_default()
     }
 
     fn about<'r>(&'r self, rows: &'r [Row], scope: Scope) -> impl Iterator<Item = Line<'r>> {

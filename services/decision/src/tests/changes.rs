@@ -40,7 +40,9 @@ fn applied_changes_and_compiled_facts_answer_alike() {
         for _ in 0..12 {
             let batch: Vec<_> = (0..=dice.roll(3)).map(|_| random::change(&mut dice)).collect();
             let mut changed = facts.clone();
-            batch.iter().for_each(|change| update(&mut changed, change.clone()));
+            for change in &batch {
+                update(&mut changed, change.clone());
+            }
             match (snapshot.apply(&batch), compile(&changed)) {
                 (Ok(applied), Ok(compiled)) => {
                     for (who, what) in random::questions() {

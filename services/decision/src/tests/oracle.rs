@@ -103,7 +103,7 @@ impl<'f> Oracle<'f> {
             Target::App { plugin, app } => (plugin, format!("app:{plugin}/{app}")),
             Target::Skill { plugin, skill } => (plugin, format!("skill:{plugin}/{skill}")),
             Target::Plugin(plugin) => (plugin, format!("plugin:{plugin}")),
-            Target::Marketplace(_) | Target::PluginGroup(_) => unreachable!("nobody asks for these"),
+            Target::Marketplace(_) | Target::PluginGroup(_) => panic!("nobody asks for {what:?}"),
         };
         let plugin = self.facts.plugins.iter().find(|p| p.id == plugin).unwrap();
         let stage = match plugin.stage {

@@ -97,24 +97,29 @@ pub fn wanted(dice: &mut Dice) -> Target {
     }
 }
 
-/// A rule; about two of three allow, or little would be allowed at all.
+/// A rule; six of seven allow, or little would be allowed at all.
 pub fn rule(dice: &mut Dice, at: usize) -> Rule {
     let target = match dice.roll(4) {
         0 => Target::Marketplace(pick(dice, &MARKETS).to_owned()),
         1 => Target::PluginGroup(pick(dice, &SETS).to_owned()),
         _ => wanted(dice),
     };
-    let effects = [Effect::Available, Effect::Available, Effect::Default, Effect::Required, Effect::Denied];
+    let effects =
+        [Effect::Available, Effect::Available, Effect::Available, Effect::Default, Effect::Required];
+    let effect = if dice.once_in(7) { Effect::Denied } else { pick(dice, &effects) };
     let edge = |dice: &mut Dice| dice.once_in(4).then(|| pick(dice, &MOMENTS));
     let (not_before, not_after) = (edge(dice), edge(dice));
     let not_after = not_after.filter(|until| not_before.is_none_or(|from| from < *until));
     Rule {
         id: format!("rule {at}"),
-        tenant: pick(dice, &[None, Some("acme"), Some("acme"), Some("acme"), Some("other")])
-            .map(str::to_owned),
+        tenant: pick(
+            dice,
+            &[None, Some("acme"), Some("acme"), Some("acme"), Some("acme"), Some("acme"), Some("other")],
+        )
+        .map(str::to_owned),
         role: (!dice.once_in(4)).then(|| pick(dice, &ROLES).to_owned()),
         target,
-        effect: pick(dice, &effects),
+        effect,
         max_stage: pick(dice, &[MaxStage::Live, MaxStage::Preview, MaxStage::Alpha]),
         seat_pool: dice.once_in(6).then(|| pick(dice, &POOLS).to_owned()),
         not_before,
@@ -126,7 +131,7 @@ pub fn rule(dice: &mut Dice, at: usize) -> Rule {
 
 /// A tenant of the whole variety.
 pub fn facts(dice: &mut Dice) -> Facts {
-    let rules = 2 + dice.roll(9) as usize;
+    let rules = 4 + dice.roll(9) as usize;
     Facts {
         tenant: "acme".to_owned(),
         active: true,
