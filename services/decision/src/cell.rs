@@ -85,7 +85,8 @@ const FEW: usize = 16;
 impl Cells {
     /// The union of what is `said`.
     pub fn new(mut said: Vec<(u32, Cell)>) -> Self {
-        said.sort_unstable_by_key(|(at, _)| *at);
+        // stable, which is fast on what is made of sorted runs
+        said.sort_by_key(|(at, _)| *at);
         said.dedup_by(|(at, cell), (kept_at, kept)| {
             let same = at == kept_at;
             if same {

@@ -1,14 +1,14 @@
 //! The yes or no, and why.
 
 use crate::{
-    catalogue::Entry,
+    catalogue::{Entry, PluginFact, Scope},
     cell::Cell,
     explain::Obstacle,
     model::{Effect, Stage, Target},
     mutant::{Mutant, mutated},
     people::{Person, PersonKind},
     snapshot::Snapshot,
-    table::Obstacles,
+    table::{Obstacles, Table, Terms},
 };
 
 /// Why a decision is what it is. When several reasons would do, the first that applies in the order written here is
@@ -69,6 +69,48 @@ pub struct Usable<'s> {
     pub effect: Effect,
 }
 
+impl Reason {
+    /// All of them, in order.
+    pub const ALL: [Self; 15] = [
+        Self::PolicyUnavailable,
+        Self::TenantSuspended,
+        Self::UnknownPrincipal,
+        Self::PrincipalSuspended,
+        Self::UnknownPlugin,
+        Self::Withdrawn,
+        Self::ExplicitDeny,
+        Self::Allowed,
+        Self::StageGate,
+        Self::SeatRequired,
+        Self::WindowNotOpen,
+        Self::WindowClosed,
+        Self::NoMatchingRule,
+        Self::NotReady,
+        Self::OwnerNotEntitled,
+    ];
+
+    /// The reason as it is written everywhere.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PolicyUnavailable => "POLICY_UNAVAILABLE",
+            Self::TenantSuspended => "TENANT_SUSPENDED",
+            Self::UnknownPrincipal => "UNKNOWN_PRINCIPAL",
+            Self::PrincipalSuspended => "PRINCIPAL_SUSPENDED",
+            Self::UnknownPlugin => "UNKNOWN_PLUGIN",
+            Self::Withdrawn => "WITHDRAWN",
+            Self::ExplicitDeny => "EXPLICIT_DENY",
+            Self::Allowed => "ALLOWED",
+            Self::StageGate => "STAGE_GATE",
+            Self::SeatRequired => "SEAT_REQUIRED",
+            Self::WindowNotOpen => "WINDOW_NOT_OPEN",
+            Self::WindowClosed => "WINDOW_CLOSED",
+            Self::NoMatchingRule => "NO_MATCHING_RULE",
+            Self::NotReady => "NOT_READY",
+            Self::OwnerNotEntitled => "OWNER_NOT_ENTITLED",
+        }
+    }
+}
+
 impl Decision {
     /// The answer of whoever has no snapshot.
     pub const fn unavailable() -> Self {
@@ -98,7 +140,7 @@ impl Snapshot {
             return Decision::no(Reason::PrincipalSuspended);
         }
         match self.catalogue.entry(target) {
-            Some(entry) => self.with_owner(person, &entry, now, |person| self.said(person, &entry)),
+            Some(entry) => self.with_owner(person, &entry, now),
             None => Decision::no(Reason::UnknownPlugin),
         }
     }
@@ -106,128 +148,111 @@ impl Snapshot {
     /// The plugins that `principal` may use at `now`, each once, in no particular order; none for whoever is unknown or
     /// suspended. Apps and skills of a plugin may be denied one by one: see [`Snapshot::usable_parts`].
     pub fn usable(&self, principal: &str, now: i64) -> Vec<Usable<'_>> {
-        let Some(person) = self.acting(principal) else { return Vec::new() };
-        let union = |person: &Person| {
-            let mut union = vec![Cell::default(); self.catalogue.plugins.len()];
-            self.tables_of(person).for_each(|table| table.plugins().add_to(&mut union));
-            union
-        };
-        let own = union(person);
-        let owner = self.owner(person).map(union).unwrap_or_default();
-        let cell = |cells: &[Cell], at: u32| cells.get(at as usize).copied().unwrap_or_default();
-        let usable = self.catalogue.plugins.iter().filter_map(|(at, fact)| {
-            let entry = Entry { plugin: at, part: None, fact };
-            let said = |asked: &Person| cell(if std::ptr::eq(asked, person) { &own } else { &owner }, at);
-            let decision = self.with_owner(person, &entry, now, said);
-            let plugin = self.catalogue.plugins.name(at);
-            decision.effect.filter(|_| decision.allowed).map(|effect| Usable { plugin, effect })
-        });
-        usable.collect()
+        let found =
+            self.people.principals.find(principal).filter(|(_, person)| self.active && !person.suspended);
+        let Some((_, person)) = found else { return Vec::new() };
+        let own = self.verdicts(person, now);
+        let is_agent = matches!(person.kind, PersonKind::Agent(_));
+        // an agent without an owner that may act may use nothing: the list of verdicts is empty then
+        let owner = self.owner(person).map(|owner| self.verdicts(owner, now)).unwrap_or_default();
+        let plugins = &self.catalogue.plugins;
+        let mut usable = Vec::with_capacity(plugins.len());
+        for (at, fact) in plugins.iter() {
+            let says = |verdicts: &[Verdict]| verdicts.get(at as usize).map(|verdict| verdict.decision(fact));
+            let Some(Decision { allowed: true, effect: Some(effect), .. }) = says(&own) else { continue };
+            if !is_agent || says(&owner).is_some_and(|decision| decision.allowed) {
+                usable.push(Usable { plugin: plugins.name(at), effect });
+            }
+        }
+        usable
+    }
+
+    /// What the rules come to for one principal, by number of plugin.
+    fn verdicts(&self, person: &Person, now: i64) -> Vec<Verdict> {
+        let mut union = vec![Cell::default(); self.catalogue.plugins.len()];
+        self.tables_of(person).for_each(|table| table.plugins().add_to(&mut union));
+        let stage = |at: u32| self.catalogue.plugins.get(at).map_or(Stage::Withdrawn, |fact| fact.stage);
+        let mut verdicts: Vec<_> = (0..).zip(union).map(|(at, said)| Verdict::new(said, stage(at))).collect();
+        for (scope, terms) in self.tables_of(person).flat_map(Table::all_aside) {
+            let plugins = match &scope {
+                Scope::Plugin(at) => std::slice::from_ref(at),
+                set => self.catalogue.plugins_of(*set),
+            };
+            for &at in plugins {
+                if let Some(verdict) = verdicts.get_mut(at as usize) {
+                    verdict.add(&terms, stage(at), &person.pools, now);
+                }
+            }
+        }
+        verdicts
     }
 
     /// The apps and skills of `plugin` that `principal` may use at `now`.
     pub fn usable_parts(&self, principal: &str, plugin: &str, now: i64) -> Vec<Target<&str>> {
         let Some(entry) = self.catalogue.entry(Target::Plugin(plugin)) else { return Vec::new() };
-        let parts =
-            entry.fact.parts.iter().map(|&part| self.catalogue.target(crate::catalogue::Scope::Part(part)));
+        let parts = entry.fact.parts.iter().map(|&part| self.catalogue.target(Scope::Part(part)));
         parts.filter(|&part| self.decide(principal, part, now).allowed).collect()
     }
 
     /// The principals that may use `target` at `now`, in no particular order.
     pub fn principals(&self, target: Target<&str>, now: i64) -> Vec<&str> {
         let Some(entry) = self.catalogue.entry(target).filter(|_| self.active) else { return Vec::new() };
-        let may = |person: &Person| {
-            self.with_owner(person, &entry, now, |person| self.said(person, &entry)).allowed
-        };
+        let may = |person: &Person| self.with_owner(person, &entry, now).allowed;
         let people = &self.people.principals;
         let able = people.iter().filter(|(_, person)| !person.suspended && may(person));
         able.map(|(at, _)| people.name(at)).collect()
     }
 
-    /// A principal that may ask for something at all.
-    fn acting(&self, principal: &str) -> Option<&Person> {
-        let (_, person) = self.people.principals.find(principal)?;
-        (self.active && !person.suspended).then_some(person)
-    }
-
-    /// The owner of an agent, whatever its state.
-    pub(crate) fn owner(&self, person: &Person) -> Option<&Person> {
+    /// The owner of an agent, if it may act.
+    fn owner(&self, person: &Person) -> Option<&Person> {
         match person.kind {
-            PersonKind::Agent(owner) => self.people.owner(owner),
+            PersonKind::Agent(owner) => self.people.owner(owner).filter(|owner| !owner.suspended),
             PersonKind::User | PersonKind::Service => None,
         }
     }
 
-    /// What both an agent and its owner may; `said` tells the union of the cells of either.
+    /// What a principal may, and for an agent its owner too.
     #[inline]
-    fn with_owner(
-        &self,
-        person: &Person,
-        entry: &Entry<'_>,
-        now: i64,
-        said: impl Fn(&Person) -> Cell,
-    ) -> Decision {
-        let own = self.by_rules(person, entry, now, said(person));
+    fn with_owner(&self, person: &Person, entry: &Entry<'_>, now: i64) -> Decision {
+        let own = self.by_rules(person, entry, now);
         if !own.allowed || !matches!(person.kind, PersonKind::Agent(_)) || mutated(Mutant::Owner) {
             return own;
         }
-        let owner = self.owner(person).filter(|owner| !owner.suspended);
-        match owner {
-            Some(owner) if self.by_rules(owner, entry, now, said(owner)).allowed => own,
+        match self.owner(person) {
+            Some(owner) if self.by_rules(owner, entry, now).allowed => own,
             _ => Decision::no(Reason::OwnerNotEntitled),
         }
     }
 
-    /// What the rules say to one principal.
-    #[inline]
-    pub(crate) fn said(&self, person: &Person, entry: &Entry<'_>) -> Cell {
-        let mut said = Cell::default();
-        self.tables_of(person).for_each(|table| said |= table.cell(entry));
-        said
-    }
-
-    pub(crate) fn tables_of(&self, person: &Person) -> impl Iterator<Item = &crate::table::Table> {
+    fn tables_of(&self, person: &Person) -> impl Iterator<Item = &Table> {
         self.people.held(person).iter().filter_map(|&role| self.tables.get(role as usize))
     }
 
-    /// Reads what is `said` against the plugin's stage, and the rest of the rules against seats and time.
+    /// What the rules say to one principal.
     #[inline]
-    pub(crate) fn by_rules(&self, person: &Person, entry: &Entry<'_>, now: i64, said: Cell) -> Decision {
-        let stage = entry.fact.stage;
-        if stage == Stage::Withdrawn {
-            return Decision::no(Reason::Withdrawn);
-        }
-        let mut verdict = Verdict {
-            denied: said.denies(),
-            effect: said.effect(stage),
-            nearest: said.allows_some_stage().then_some(Obstacles::STAGE),
-        };
-        if said.is_aside() {
+    fn by_rules(&self, person: &Person, entry: &Entry<'_>, now: i64) -> Decision {
+        let mut said = Cell::default();
+        self.tables_of(person).for_each(|table| said |= table.cell(entry));
+        let mut verdict = Verdict::new(said, entry.fact.stage);
+        if said.is_aside() && !said.denies() {
             self.aside(person, entry, now, &mut verdict);
         }
-        verdict.decision(entry.fact.missing.is_empty())
+        verdict.decision(entry.fact)
     }
 
     /// Adds the rules that have a seat or a window.
     #[cold]
     fn aside(&self, person: &Person, entry: &Entry<'_>, now: i64, verdict: &mut Verdict) {
         for table in self.tables_of(person).filter(|table| table.cell(entry).is_aside()) {
-            for line in entry.cover().flat_map(|scope| table.aside_about(scope)) {
-                let obstacles = line.obstacles(entry.fact.stage, &person.pools, now);
-                match (line.denies(), obstacles.is_empty()) {
-                    (true, holds) => verdict.denied |= holds,
-                    (false, true) => verdict.effect = verdict.effect.max(Some(line.effect)),
-                    (false, false) => {
-                        let nearest = verdict.nearest.into_iter().chain([obstacles]);
-                        verdict.nearest = nearest.min_by_key(|obstacles| obstacles.distance());
-                    }
-                }
+            for terms in entry.cover().flat_map(|scope| table.aside(scope)) {
+                verdict.add(&terms, entry.fact.stage, &person.pools, now);
             }
         }
     }
 }
 
 /// What rules come to.
+#[derive(Clone, Copy)]
 struct Verdict {
     denied: bool,
     effect: Option<Effect>,
@@ -236,11 +261,34 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn decision(&self, ready: bool) -> Decision {
+    /// Of the rules that have neither seat nor window.
+    #[inline]
+    fn new(said: Cell, stage: Stage) -> Self {
+        let nearest = said.allows_some_stage().then_some(Obstacles::STAGE);
+        Self { denied: said.denies(), effect: said.effect(stage), nearest }
+    }
+
+    /// Adds one that has.
+    #[inline]
+    fn add(&mut self, terms: &Terms, stage: Stage, pools: &[u32], now: i64) {
+        let obstacles = terms.obstacles(stage, pools, now);
+        match (terms.denies(), obstacles.is_empty()) {
+            (true, holds) => self.denied |= holds,
+            (false, true) => self.effect = self.effect.max(Some(terms.effect)),
+            (false, false) => {
+                let nearest = self.nearest.into_iter().chain([obstacles]);
+                self.nearest = nearest.min_by_key(|obstacles| obstacles.distance());
+            }
+        }
+    }
+
+    #[inline]
+    fn decision(self, plugin: &PluginFact) -> Decision {
         let overruled = mutated(Mutant::DenyPrecedence) && self.effect.is_some();
         match self.effect {
+            _ if plugin.stage == Stage::Withdrawn => Decision::no(Reason::Withdrawn),
             _ if self.denied && !overruled => Decision::no(Reason::ExplicitDeny),
-            Some(effect) if ready => Decision::yes(effect),
+            Some(effect) if plugin.missing.is_empty() => Decision::yes(effect),
             Some(_) => Decision::no(Reason::NotReady),
             None => {
                 let first = self.nearest.and_then(|obstacles| obstacles.iter().next());

@@ -134,7 +134,7 @@ impl Snapshot {
                 self.people.path(at, role)
             };
             told.extend(lines.map(|line| {
-                let obstacles = line.obstacles(entry.fact.stage, &person.pools, now);
+                let obstacles = line.terms.obstacles(entry.fact.stage, &person.pools, now);
                 self.told_by(&line, path.clone(), obstacles)
             }));
         }
@@ -145,14 +145,14 @@ impl Snapshot {
         Told {
             rule: line.id,
             reason: line.reason,
-            effect: line.effect,
-            max_stage: line.max_stage,
+            effect: line.terms.effect,
+            max_stage: line.terms.max_stage,
             level: line.level,
             target: self.catalogue.target(line.scope),
             path,
-            seat_pool: line.pool.map(|pool| self.people.pools.name(pool)),
-            not_before: line.window.from,
-            not_after: line.window.until,
+            seat_pool: line.terms.pool.map(|pool| self.people.pools.name(pool)),
+            not_before: line.terms.window.from,
+            not_after: line.terms.window.until,
             obstacles: obstacles.iter().collect(),
             decided: false,
         }

@@ -46,6 +46,7 @@ pub struct Principal {
 
 /// What a principal is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PrincipalKind {
     /// A person.
     User,
@@ -119,6 +120,7 @@ pub struct SeatPool {
 
 /// How far a plugin is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// For those who build it.
     Alpha,
@@ -134,6 +136,7 @@ pub enum Stage {
 
 /// The least mature stage that a rule allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MaxStage {
     /// What is released.
     Live,
@@ -145,6 +148,7 @@ pub enum MaxStage {
 
 /// What a rule does, the weakest permission first; a deny beats all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// May not be used, at any stage, with or without a seat.
     Denied,
@@ -159,6 +163,7 @@ pub enum Effect {
 /// Who set a rule, the weakest first. It does not change what the rule does, only who can take it away: a deny wins at
 /// every level, and an explanation names the strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Whoever writes the tenant's rules.
     Ordinary,
@@ -170,6 +175,7 @@ pub enum Level {
 
 /// What is asked for, or what a rule speaks of. Only plugins, apps and skills can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Target<S = String> {
     /// Everything that a marketplace lists, now or later.
     Marketplace(S),
@@ -267,6 +273,7 @@ pub struct Rule {
 
 /// One step from a snapshot to the next. Putting replaces whatever has that id; removing what is not there is no error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Change {
     /// The tenant may be used, or may not.
     Active(bool),

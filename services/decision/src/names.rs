@@ -1,7 +1,8 @@
 //! Ids as numbers: each kind of fact has its own, counted from 0.
 
+use std::{hash::BuildHasher as _, ops::Range};
+
 use hashbrown::{DefaultHashBuilder, HashTable};
-use std::hash::BuildHasher as _;
 
 use crate::error::{CompileError, Kind, Result};
 
@@ -19,7 +20,8 @@ impl Names {
     /// The number of `name`.
     pub fn get(&self, name: &str) -> Option<u32> {
         let hash = self.hasher.hash_one(name);
-        self.index.find(hash, |&at| self.name(at) == name).copied()
+        let bytes = |at| self.text.as_bytes().get(span(&self.ends, at));
+        self.index.find(hash, |&at| bytes(at) == Some(name.as_bytes())).copied()
     }
 
     /// The number of `name`, given out if it has none.
@@ -49,10 +51,13 @@ impl Names {
 }
 
 fn slice<'t>(text: &'t str, ends: &[u32], at: u32) -> &'t str {
+    text.get(span(ends, at)).unwrap_or_default()
+}
+
+fn span(ends: &[u32], at: u32) -> Range<usize> {
     let at = at as usize;
     let begin = at.checked_sub(1).map_or(0, |before| ends.get(before).copied().unwrap_or_default());
-    let end = ends.get(at).copied().unwrap_or_default();
-    text.get(begin as usize..end as usize).unwrap_or_default()
+    begin as usize..ends.get(at).copied().unwrap_or_default() as usize
 }
 
 /// A count as the 32 bits in which it is kept; one short of all of them, which stand for none.

@@ -10,7 +10,7 @@ use crate::{
     model::{Change, Facts, Level, Rule},
     mutant::{Mutant, mutated},
     people::{EVERYBODY, People},
-    table::{Line, Table, Window},
+    table::{Line, Table, Terms, Window},
 };
 
 /// Everything that decisions about one tenant rest on, ready to decide by. It never changes.
@@ -148,8 +148,8 @@ impl<'f> Draft<'f> {
             None => self.catalogue().scope(&rule.target)?,
         };
         let Rule { id, effect, max_stage, level, reason, .. } = rule;
-        let (effect, max_stage, level) = (*effect, *max_stage, *level);
-        Ok((role, Line { id, scope, effect, max_stage, level, pool, window, reason }))
+        let terms = Terms { effect: *effect, max_stage: *max_stage, pool, window };
+        Ok((role, Line { id, scope, terms, level: *level, reason }))
     }
 
     fn settle(mut self) -> Result<Snapshot> {
@@ -182,13 +182,13 @@ impl<'f> Draft<'f> {
         let few: Vec<_> = rules.keys().take(FEW).copied().collect();
         let replaced = |id: &str| if rules.len() < FEW { few.contains(&id) } else { rules.contains_key(id) };
         for (role, (table, new)) in (0..).zip(next.tables.iter_mut().zip(fresh)) {
-            let changed = !new.is_empty()
-                || (!rules.is_empty() && table.has_rule(replaced))
-                || (!moved.is_empty() && table.named().any(|(scope, _)| moved.contains(&scope)));
+            let changed = !new.is_empty() || (!rules.is_empty() && table.has_rule(replaced));
             if changed {
                 let old = before.tables.get(role as usize).into_iter().flat_map(Table::lines);
                 let lines = old.filter(|line| !replaced(line.id)).chain(new).collect();
                 *table = Table::new(lines, &next.catalogue)?;
+            } else if !moved.is_empty() && table.named().any(|(scope, _)| moved.contains(&scope)) {
+                *table = table.moved(&next.catalogue);
             }
             if changed || self.people_changed || self.catalogue_changed {
                 check(role, table, &next.people, &next.catalogue)?;
@@ -219,7 +219,7 @@ fn check(role: u32, table: &Table, people: &People, catalogue: &Catalogue) -> Re
     table.lines().try_for_each(|line| {
         people.roles.known(role, Kind::Rule, line.id)?;
         catalogue.known(line.scope, line.id)?;
-        line.pool.map_or(Ok(()), |pool| people.pools.known(pool, Kind::Rule, line.id))
+        line.terms.pool.map_or(Ok(()), |pool| people.pools.known(pool, Kind::Rule, line.id))
     })
 }
 

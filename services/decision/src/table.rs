@@ -19,16 +19,22 @@ pub(crate) struct Window {
     pub until: Option<i64>,
 }
 
+/// What a rule does, and on which terms.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub effect: Effect,
+    pub max_stage: MaxStage,
+    pub pool: Option<u32>,
+    pub window: Window,
+}
+
 /// A rule, unpacked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line<'t> {
     pub id: &'t str,
     pub scope: Scope,
-    pub effect: Effect,
-    pub max_stage: MaxStage,
+    pub terms: Terms,
     pub level: Level,
-    pub pool: Option<u32>,
-    pub window: Window,
     pub reason: &'t str,
 }
 
@@ -72,16 +78,25 @@ pub(crate) struct Table {
 
 impl Table {
     pub fn new(lines: Vec<Line<'_>>, catalogue: &Catalogue) -> Result<Self> {
+        Ok(Self::of(Arc::new(Rows::new(lines)?), catalogue))
+    }
+
+    /// The same rules, when marketplaces and plugin groups stand for other plugins than they did.
+    pub fn moved(&self, catalogue: &Catalogue) -> Self {
+        Self::of(Arc::clone(&self.rows), catalogue)
+    }
+
+    fn of(rows: Arc<Rows>, catalogue: &Catalogue) -> Self {
         let (mut plugins, mut parts) = (Vec::new(), Vec::new());
-        for line in &lines {
-            let cell = line.cell();
-            match line.scope {
+        for row in &rows.all {
+            let cell = rows.terms(row).cell();
+            match row.scope {
                 Scope::Plugin(at) => plugins.push((at, cell)),
                 Scope::Part(at) => parts.push((at, cell)),
                 set => plugins.extend(catalogue.plugins_of(set).iter().map(|&at| (at, cell))),
             }
         }
-        Ok(Self { plugins: Cells::new(plugins), parts: Cells::new(parts), rows: Arc::new(Rows::new(lines)?) })
+        Self { plugins: Cells::new(plugins), parts: Cells::new(parts), rows }
     }
 
     /// What these rules say of `entry`.
@@ -105,15 +120,21 @@ impl Table {
 
     /// The rules that speak of `scope`.
     pub fn about(&self, scope: Scope) -> impl Iterator<Item = Line<'_>> {
-        let (_, others) = self.rows.split();
-        self.aside_about(scope).chain(self.rows.about(others, scope))
+        let (aside, others) = self.rows.split();
+        about(aside, scope).chain(about(others, scope)).map(|row| self.rows.line(row))
     }
 
-    /// Those of them that have a seat or a window.
+    /// The terms of those of them that have a seat or a window.
     #[inline]
-    pub fn aside_about(&self, scope: Scope) -> impl Iterator<Item = Line<'_>> {
+    pub fn aside(&self, scope: Scope) -> impl Iterator<Item = Terms> {
         let (aside, _) = self.rows.split();
-        self.rows.about(aside, scope)
+        about(aside, scope).map(|row| self.rows.terms(row))
+    }
+
+    /// All of those, with what they speak of.
+    pub fn all_aside(&self) -> impl Iterator<Item = (Scope, Terms)> {
+        let (aside, _) = self.rows.split();
+        aside.iter().map(|row| (row.scope, self.rows.terms(row)))
     }
 
     /// Whether one of the rules has such an id.
@@ -140,28 +161,29 @@ impl Table {
 
 impl Rows {
     fn new(mut lines: Vec<Line<'_>>) -> Result<Self> {
-        lines.sort_unstable_by_key(|line| (!line.is_aside(), line.scope, line.id));
-        let aside = lines.iter().take_while(|line| line.is_aside()).count();
+        lines.sort_unstable_by_key(|line| (!line.terms.is_aside(), line.scope, line.id));
+        let aside = lines.iter().take_while(|line| line.terms.is_aside()).count();
         let texts: usize = lines.iter().map(|line| line.id.len().saturating_add(line.reason.len())).sum();
         number(Kind::Rule, texts)?;
         let (mut rows, mut windows, mut text) = (Vec::with_capacity(lines.len()), Vec::new(), String::new());
         text.reserve_exact(texts);
         for line in lines {
-            let window = if line.window == Window::default() {
+            let Terms { effect, max_stage, pool, window } = line.terms;
+            let window = if window == Window::default() {
                 NONE
             } else {
-                windows.push(line.window);
+                windows.push(window);
                 number(Kind::Rule, windows.len() - 1)?
             };
             rows.push(Row {
                 scope: line.scope,
-                pool: line.pool.unwrap_or(NONE),
+                pool: pool.unwrap_or(NONE),
                 window,
                 text: number(Kind::Rule, text.len())?,
                 id_bytes: number(Kind::Rule, line.id.len())?,
                 reason_bytes: number(Kind::Rule, line.reason.len())?,
-                effect: line.effect,
-                max_stage: line.max_stage,
+                effect,
+                max_stage,
                 level: line.level,
             });
             text.push_str(line.id);
@@ -174,12 +196,6 @@ impl Rows {
         self.all.split_at_checked(self.aside).unwrap_or_default()
     }
 
-    fn about<'r>(&'r self, rows: &'r [Row], scope: Scope) -> impl Iterator<Item = Line<'r>> {
-        let from = rows.partition_point(|row| row.scope < scope);
-        let here = rows.iter().skip(from).take_while(move |row| row.scope == scope);
-        here.map(|row| self.line(row))
-    }
-
     fn id(&self, row: &Row) -> &str {
         let begin = row.text as usize;
         self.text.get(begin..begin + row.id_bytes as usize).unwrap_or_default()
@@ -187,17 +203,26 @@ impl Rows {
 
     fn line(&self, row: &Row) -> Line<'_> {
         let reason = row.text as usize + row.id_bytes as usize;
-        Line {
-            id: self.id(row),
-            scope: row.scope,
+        let reason = self.text.get(reason..reason + row.reason_bytes as usize).unwrap_or_default();
+        Line { id: self.id(row), scope: row.scope, terms: self.terms(row), level: row.level, reason }
+    }
+
+    #[inline]
+    fn terms(&self, row: &Row) -> Terms {
+        Terms {
             effect: row.effect,
             max_stage: row.max_stage,
-            level: row.level,
             pool: row.pool(),
             window: self.windows.get(row.window as usize).copied().unwrap_or_default(),
-            reason: self.text.get(reason..reason + row.reason_bytes as usize).unwrap_or_default(),
         }
     }
+}
+
+/// The run of sorted `rows` that speak of `scope`.
+#[inline]
+fn about(rows: &[Row], scope: Scope) -> impl Iterator<Item = &Row> {
+    let from = rows.partition_point(|row| row.scope < scope);
+    rows.iter().skip(from).take_while(move |row| row.scope == scope)
 }
 
 impl Row {
@@ -206,7 +231,7 @@ impl Row {
     }
 }
 
-impl Line<'_> {
+impl Terms {
     /// Whether it must be looked at when the question is asked.
     fn is_aside(&self) -> bool {
         self.window != Window::default() || (self.pool.is_some() && !self.denies())

@@ -114,6 +114,19 @@ fn what_is_withdrawn_is_so_at_once_and_for_everybody() {
 }
 
 #[test]
+fn a_snapshot_can_be_asked_by_many_threads() {
+    fn shared<T: Send + Sync + 'static>(_: &T) {}
+    shared(&compile(&tenant(&[])).unwrap());
+}
+
+#[test]
+fn every_reason_has_a_word_of_its_own() {
+    let words: std::collections::BTreeSet<_> = Reason::ALL.map(Reason::as_str).into_iter().collect();
+    assert_eq!(words.len(), Reason::ALL.len());
+    assert!(Reason::ALL.is_sorted(), "the order of the list is the order of precedence");
+}
+
+#[test]
 fn without_a_snapshot_the_answer_is_no() {
     let decision = Decision::unavailable();
     assert_eq!(

@@ -52,7 +52,7 @@ fn decisions_and_what_they_rest_on_are_those_of_the_plain_reading() {
     }
     // the others need facts that are not there
     let others = [Reason::PolicyUnavailable, Reason::UnknownPrincipal, Reason::UnknownPlugin];
-    assert_eq!(reasons.len() + others.len(), 15, "{reasons:?}");
+    assert_eq!(reasons.len() + others.len(), Reason::ALL.len(), "{reasons:?}");
 }
 
 #[test]
