@@ -274,12 +274,19 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Marketplaces and plugin groups that stand for other plugins than they did in `before`.
-    pub fn moved<'c>(&'c self, before: &'c Self) -> impl Iterator<Item = Scope> + use<'c> {
-        let count = |registry: usize| 0..u32::try_from(registry).unwrap_or(u32::MAX);
-        let scopes =
-            count(self.markets.len()).map(Scope::Market).chain(count(self.groups.len()).map(Scope::Group));
-        scopes.filter(|&scope| self.plugins_of(scope) != before.plugins_of(scope))
+    /// Plugins that belong to other marketplaces or groups than they did in `before`, those that came and went included.
+    pub fn moved(&self, before: &Self) -> Vec<u32> {
+        fn belongs(catalogue: &Catalogue, plugin: u32) -> Option<(u32, &[u32])> {
+            catalogue.plugins.get(plugin).map(|fact| (fact.market, &*fact.groups))
+        }
+        let all = 0..u32::try_from(self.plugins.len()).unwrap_or(u32::MAX);
+        all.filter(|&at| belongs(self, at) != belongs(before, at)).collect()
+    }
+
+    /// What rules can speak of and thereby of all of a plugin.
+    pub fn cover(&self, plugin: u32) -> impl Iterator<Item = Scope> {
+        let entry = self.plugins.get(plugin).map(|fact| Entry { plugin, part: None, fact });
+        entry.into_iter().flat_map(Entry::cover)
     }
 
     /// Bytes in memory.
@@ -297,9 +304,9 @@ impl Catalogue {
     }
 }
 
-impl Entry<'_> {
+impl<'c> Entry<'c> {
     /// Everything that rules can speak of and thereby of this.
-    pub fn cover(&self) -> impl Iterator<Item = Scope> {
+    pub fn cover(self) -> impl Iterator<Item = Scope> + use<'c> {
         let own = [Scope::Plugin(self.plugin), Scope::Market(self.fact.market)];
         let groups = self.fact.groups.iter().map(|&group| Scope::Group(group));
         self.part.map(Scope::Part).into_iter().chain(own).chain(groups)

@@ -107,6 +107,19 @@ impl Cells {
         Self::All(all.into())
     }
 
+    /// The same with these cells, sorted by number, in place of theirs.
+    pub fn with(&self, new: Vec<(u32, Cell)>) -> Self {
+        let old = |(at, cell): &(u32, Cell)| {
+            *cell != Cell::default() && new.binary_search_by_key(at, |(at, _)| *at).is_err()
+        };
+        let mut said: Vec<_> = match self {
+            Self::All(all) => (0..).zip(all.iter().copied()).filter(old).collect(),
+            Self::Few(few) => few.iter().copied().filter(old).collect(),
+        };
+        said.extend(new.into_iter().filter(|(_, cell)| *cell != Cell::default()));
+        Self::new(said)
+    }
+
     /// The cell of `at`.
     #[inline]
     pub fn get(&self, at: u32) -> Cell {

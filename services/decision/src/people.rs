@@ -71,15 +71,21 @@ impl People {
         Ok(people)
     }
 
-    pub fn put_principal(&mut self, p: &Principal) -> Result<()> {
+    /// Puts a principal, and says whether it was not there: what comes to one that was stays as it is.
+    pub fn put_principal(&mut self, p: &Principal) -> Result<bool> {
         let kind = match &p.kind {
             PrincipalKind::User => PersonKind::User,
             PrincipalKind::Service => PersonKind::Service,
             PrincipalKind::Agent { owner } => PersonKind::Agent(self.principals.number(owner)?),
         };
         let at = self.principals.number(&p.id)?;
-        self.principals.put(at, Person { kind, suspended: p.suspended, pools: Box::default(), held: 0..0 });
-        Ok(())
+        if let Some(person) = self.principals.get_mut(at) {
+            (person.kind, person.suspended) = (kind, p.suspended);
+            return Ok(false);
+        }
+        let person = Person { kind, suspended: p.suspended, pools: Box::default(), held: 0..0 };
+        self.principals.put(at, person);
+        Ok(true)
     }
 
     pub fn put_group(&mut self, group: &Group) -> Result<()> {

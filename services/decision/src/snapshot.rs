@@ -36,7 +36,7 @@ pub fn compile(facts: &Facts) -> Result<Snapshot> {
     distinct(facts)?;
     let mut draft = Draft::of(&empty);
     let people = draft.people();
-    facts.principals.iter().try_for_each(|p| people.put_principal(p))?;
+    facts.principals.iter().try_for_each(|p| people.put_principal(p).map(drop))?;
     facts.groups.iter().try_for_each(|g| people.put_group(g))?;
     facts.roles.iter().try_for_each(|r| people.put_role(r))?;
     facts.seat_pools.iter().try_for_each(|p| people.put_pool(p))?;
@@ -96,7 +96,10 @@ impl<'f> Draft<'f> {
     fn change(&mut self, change: &'f Change) -> Result<()> {
         match change {
             Change::Active(active) => self.next.active = *active,
-            Change::PutPrincipal(principal) => self.people().put_principal(principal)?,
+            // that somebody was suspended changes nothing else, and must be quick
+            Change::PutPrincipal(principal) => {
+                self.people_changed |= Arc::make_mut(&mut self.next.people).put_principal(principal)?;
+            }
             Change::RemovePrincipal(id) => drop(self.people().principals.remove(id)),
             Change::PutGroup(group) => self.people().put_group(group)?,
             Change::RemoveGroup(id) => drop(self.people().groups.remove(id)),
@@ -173,11 +176,10 @@ impl<'f> Draft<'f> {
                 lines.push(*line);
             }
         }
-        let moved: HashSet<_> = if self.catalogue_changed {
-            next.catalogue.moved(&before.catalogue).collect()
-        } else {
-            HashSet::new()
-        };
+        let moved = if self.catalogue_changed { next.catalogue.moved(&before.catalogue) } else { Vec::new() };
+        let covers = [&before.catalogue, &next.catalogue];
+        let covers = moved.iter().flat_map(|&at| covers.into_iter().flat_map(move |c| c.cover(at)));
+        let touched: HashSet<_> = covers.collect();
         // hashing every id of the tenant for the sake of one change would cost more than the rest
         let few: Vec<_> = rules.keys().take(FEW).copied().collect();
         let replaced = |id: &str| if rules.len() < FEW { few.contains(&id) } else { rules.contains_key(id) };
@@ -187,8 +189,8 @@ impl<'f> Draft<'f> {
                 let old = before.tables.get(role as usize).into_iter().flat_map(Table::lines);
                 let lines = old.filter(|line| !replaced(line.id)).chain(new).collect();
                 *table = Table::new(lines, &next.catalogue)?;
-            } else if !moved.is_empty() && table.named().any(|(scope, _)| moved.contains(&scope)) {
-                *table = table.moved(&next.catalogue);
+            } else if !moved.is_empty() && table.named().any(|(scope, _)| touched.contains(&scope)) {
+                *table = table.moved(&moved, &next.catalogue);
             }
             if changed || self.people_changed || self.catalogue_changed {
                 check(role, table, &next.people, &next.catalogue)?;

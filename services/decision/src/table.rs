@@ -78,15 +78,7 @@ pub(crate) struct Table {
 
 impl Table {
     pub fn new(lines: Vec<Line<'_>>, catalogue: &Catalogue) -> Result<Self> {
-        Ok(Self::of(Arc::new(Rows::new(lines)?), catalogue))
-    }
-
-    /// The same rules, when marketplaces and plugin groups stand for other plugins than they did.
-    pub fn moved(&self, catalogue: &Catalogue) -> Self {
-        Self::of(Arc::clone(&self.rows), catalogue)
-    }
-
-    fn of(rows: Arc<Rows>, catalogue: &Catalogue) -> Self {
+        let rows = Arc::new(Rows::new(lines)?);
         let (mut plugins, mut parts) = (Vec::new(), Vec::new());
         for row in &rows.all {
             let cell = rows.terms(row).cell();
@@ -96,7 +88,21 @@ impl Table {
                 set => plugins.extend(catalogue.plugins_of(set).iter().map(|&at| (at, cell))),
             }
         }
-        Self { plugins: Cells::new(plugins), parts: Cells::new(parts), rows }
+        Ok(Self { plugins: Cells::new(plugins), parts: Cells::new(parts), rows })
+    }
+
+    /// The same rules, when `plugins` belong to other marketplaces or groups than they did.
+    pub fn moved(&self, plugins: &[u32], catalogue: &Catalogue) -> Self {
+        let cell = |at| {
+            let mut cell = Cell::default();
+            catalogue
+                .cover(at)
+                .flat_map(|scope| self.about(scope))
+                .for_each(|line| cell |= line.terms.cell());
+            (at, cell)
+        };
+        let plugins = self.plugins.with(plugins.iter().map(|&at| cell(at)).collect());
+        Self { plugins, parts: self.parts.clone(), rows: Arc::clone(&self.rows) }
     }
 
     /// What these rules say of `entry`.
