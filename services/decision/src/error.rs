@@ -61,6 +61,8 @@ pub enum CompileError {
 /// A kind of fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
+    /// The tenant.
+    Tenant,
     /// A principal.
     Principal,
     /// A group.
@@ -86,6 +88,7 @@ pub enum Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Tenant => "tenant",
             Self::Principal => "principal",
             Self::Group => "group",
             Self::Role => "role",

@@ -59,7 +59,8 @@ pub struct Told<'s> {
     pub not_after: Option<i64>,
     /// What keeps it from holding; empty for a rule that holds.
     pub obstacles: Vec<Obstacle>,
-    /// Whether the decision rests on it: it is one of those that forbid, or else allow, or else come closest.
+    /// Whether the decision rests on it: it is one of those that forbid, or else allow, or else come closest. When an
+    /// agent is refused for its owner's sake, those are the owner's.
     pub decided: bool,
 }
 
@@ -166,7 +167,7 @@ fn mark(told: &mut [Told<'_>], reason: Reason) {
         let (denies, holds) = (t.effect == Effect::Denied, t.obstacles.is_empty());
         t.decided = match reason {
             Reason::ExplicitDeny => denies && holds,
-            Reason::Allowed | Reason::NotReady | Reason::OwnerNotEntitled => !denies && holds,
+            Reason::Allowed | Reason::NotReady => !denies && holds,
             Reason::StageGate | Reason::SeatRequired | Reason::WindowNotOpen | Reason::WindowClosed => {
                 !denies && Some(t.distance()) == nearest
             }
@@ -183,7 +184,21 @@ impl Told<'_> {
     }
 }
 
-impl Explanation<'_> {
+impl<'s> Explanation<'s> {
+    /// The rules that the decision rests on, each once: the principal's own, and those of an agent's owner where the
+    /// owner was asked too.
+    pub fn deciding(&self) -> Vec<&'s str> {
+        let asked = matches!(self.decision.reason, Reason::Allowed | Reason::OwnerNotEntitled);
+        let owners = self.owner.iter().filter(|_| asked).flat_map(|owner| &owner.told);
+        let mut deciding = Vec::new();
+        for told in self.told.iter().chain(owners).filter(|told| told.decided) {
+            if !deciding.contains(&told.rule) {
+                deciding.push(told.rule);
+            }
+        }
+        deciding
+    }
+
     /// The moments after `now` at which a rule begins or ends to hold, sorted.
     fn edges(&self, now: i64) -> Vec<i64> {
         let owners = self.owner.iter().flat_map(|owner| &owner.told);

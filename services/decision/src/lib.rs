@@ -13,6 +13,45 @@
 //! 5. [`Snapshot::apply`] makes the next snapshot out of what changed. The old one goes on answering until it is
 //!    dropped; both share what did not change.
 //!
+//! ```
+//! use decision::{Change, Effect, Facts, Level, MaxStage, Plugin, Principal, PrincipalKind, Reason, Rule, Stage, Target};
+//!
+//! let facts = Facts {
+//!     tenant: "acme".into(),
+//!     active: true,
+//!     principals: vec![Principal { id: "maria".into(), kind: PrincipalKind::User, suspended: false }],
+//!     plugins: vec![Plugin {
+//!         id: "codex/pitchbook".into(),
+//!         marketplace: "codex".into(),
+//!         stage: Stage::Live,
+//!         missing: vec![],
+//!         apps: vec![],
+//!         skills: vec![],
+//!     }],
+//!     ..Facts::default()
+//! };
+//! let snapshot = decision::compile(&facts)?;
+//! let (pitchbook, now) = (Target::Plugin("codex/pitchbook"), 1_795_000_000_000_000);
+//! assert_eq!(snapshot.decide("maria", pitchbook, now).reason, Reason::NoMatchingRule);
+//!
+//! let next = snapshot.apply(&[Change::PutRule(Rule {
+//!     id: "everybody-pitchbook".into(),
+//!     tenant: None,
+//!     role: None,
+//!     target: pitchbook.to_owned(),
+//!     effect: Effect::Available,
+//!     max_stage: MaxStage::Live,
+//!     seat_pool: None,
+//!     not_before: None,
+//!     not_after: None,
+//!     level: Level::Ordinary,
+//!     reason: "everybody works with companies".into(),
+//! })])?;
+//! assert!(next.decide("maria", pitchbook, now).allowed);
+//! assert_eq!(next.explain("maria", pitchbook, now).deciding(), ["everybody-pitchbook"]);
+//! # Ok::<(), decision::CompileError>(())
+//! ```
+//!
 //! # How it answers
 //!
 //! For every role there is one cell of eleven bits a plugin: does a rule deny it, which effects are given up to

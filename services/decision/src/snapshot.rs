@@ -33,6 +33,9 @@ pub fn compile(facts: &Facts) -> Result<Snapshot> {
         catalogue: Arc::new(Catalogue::new()),
         tables: Vec::new(),
     };
+    if facts.tenant.is_empty() {
+        return Err(CompileError::Empty(Kind::Tenant));
+    }
     distinct(facts)?;
     let mut draft = Draft::of(&empty);
     let people = draft.people();

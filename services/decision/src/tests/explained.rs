@@ -41,7 +41,7 @@ fn decisions_and_what_they_rest_on_are_those_of_the_plain_reading() {
                 "seed {seed}: {who} {what:?} {now}\n{facts:#?}"
             );
             let explanation = snapshot.explain(who, what, now);
-            let named: BTreeSet<_> = explanation.told.iter().filter(|t| t.decided).map(|t| t.rule).collect();
+            let named: BTreeSet<_> = explanation.deciding().into_iter().collect();
             assert_eq!(
                 (explanation.decision, named),
                 (decision, decided),

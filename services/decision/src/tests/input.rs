@@ -124,6 +124,7 @@ fn an_id_is_neither_empty_nor_there_twice() {
     assert_eq!(refused(|f| f.rules.push(f.rules[0].clone())), twice(Kind::Rule, "rule 0"));
 
     let empty = |kind| CompileError::Empty(kind);
+    assert_eq!(refused(|f| f.tenant.clear()), empty(Kind::Tenant));
     assert_eq!(refused(|f| f.principals[0].id.clear()), empty(Kind::Principal));
     assert_eq!(refused(|f| f.groups[0].id.clear()), empty(Kind::Group));
     assert_eq!(refused(|f| f.roles[0].id.clear()), empty(Kind::Role));
@@ -215,6 +216,15 @@ fn any_text_is_an_id_and_any_question_has_an_answer() {
         }
     }
     assert!(snapshot.usable("", NOW).is_empty() && snapshot.usable_parts("", "", NOW).is_empty());
+}
+
+#[test]
+fn a_rule_takes_at_most_a_hundred_bytes_and_a_held_role_sixty_four() {
+    for rules in [100, 1_000, 20_000] {
+        let footprint = compile(&sample::facts(Size::of(rules))).unwrap().footprint();
+        assert!(footprint.rules == rules as usize && footprint.edges > 0, "{footprint:?}");
+        assert!(footprint.bytes_per_rule() <= 100 && footprint.bytes_per_edge() <= 64, "{footprint:?}");
+    }
 }
 
 #[test]

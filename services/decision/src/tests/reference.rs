@@ -29,10 +29,9 @@ pub fn answer<'f>(facts: &'f Facts, who: &str, what: Target<&str>, now: i64) -> 
     }
     let owner =
         facts.principals.iter().find(|p| p.id == *owner && p.kind == PrincipalKind::User && !p.suspended);
-    match owner {
-        Some(owner) if by_rules(facts, &owner.id, plugin, what, now).0.allowed => own,
-        _ => (Decision::no(Reason::OwnerNotEntitled), own.1),
-    }
+    let Some(owner) = owner else { return no(Reason::OwnerNotEntitled) };
+    let (decision, rules) = by_rules(facts, &owner.id, plugin, what, now);
+    if decision.allowed { (own.0, &own.1 | &rules) } else { (Decision::no(Reason::OwnerNotEntitled), rules) }
 }
 
 fn plugin<'f>(facts: &'f Facts, what: Target<&str>) -> Option<&'f Plugin> {
