@@ -23,7 +23,8 @@ pub(super) struct Shelf(Arc<Inner>);
 
 struct Inner {
     pool: PgPool,
-    idle: Mutex<Vec<Kept>>,
+    /// None once it is closed: a connection that comes back later goes to the pool, which waits for it.
+    idle: Mutex<Option<Vec<Kept>>>,
     places: Arc<Semaphore>,
     wait: Duration,
 }
@@ -49,14 +50,14 @@ impl Shelf {
     /// At most `size` connections of `pool`; a caller waits at most `wait` for one.
     pub(super) fn new(pool: PgPool, size: u32, wait: Duration) -> Self {
         let places = Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(usize::MAX >> 4)));
-        Self(Arc::new(Inner { pool, idle: Mutex::default(), places, wait }))
+        Self(Arc::new(Inner { pool, idle: Mutex::new(Some(Vec::new())), places, wait }))
     }
 
     /// Takes one from the shelf, or a new one.
     pub(super) async fn acquire(&self) -> Result<Shelved> {
         let place = tokio::time::timeout(self.0.wait, Arc::clone(&self.0.places).acquire_owned()).await;
         let place = place.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(Error::internal)?;
-        let shelved = self.idle().pop();
+        let shelved = self.idle().as_mut().and_then(Vec::pop);
         let conn = match shelved {
             Some(idle) if idle.since.elapsed() < LIFETIME => idle,
             _ => Box::new(Idle { conn: self.0.pool.acquire().await?, since: Instant::now() }),
@@ -66,18 +67,18 @@ impl Shelf {
 
     /// Gives every idle connection to sqlx's pool: the server went away, and they went with it.
     fn clear(&self) {
-        let idle = std::mem::take(&mut *self.idle());
+        let idle = self.idle().as_mut().map(std::mem::take);
         drop(idle);
     }
 
     /// Waits for connections in use and closes.
     pub(super) async fn close(&self) {
-        self.clear();
+        let idle = self.idle().take();
+        drop(idle);
         self.0.pool.close().await;
-        self.clear();
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Kept>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Option<Vec<Kept>>> {
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -103,9 +104,11 @@ impl Shelved {
 
 impl Drop for Shelved {
     fn drop(&mut self) {
-        let Some(idle) = self.conn.take() else { return };
-        if self.well && !self.shelf.0.pool.is_closed() {
-            self.shelf.idle().push(idle);
+        let Some(conn) = self.conn.take() else { return };
+        if self.well
+            && let Some(idle) = self.shelf.idle().as_mut()
+        {
+            idle.push(conn);
         }
     }
 }
