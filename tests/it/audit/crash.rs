@@ -11,7 +11,7 @@ use tlog::{Checkpoint, Vkey};
 use tonic::transport::Channel;
 use uuid::Uuid;
 
-use super::sequencer::{check, extends, scopes};
+use super::sequencer::{check, extends, scopes, scopes_with_a_log};
 
 const WRITERS: usize = 8;
 
@@ -67,7 +67,7 @@ async fn killed_again_and_again(engine: Engine) {
         }
         let kernel = open(dir.path(), &url).await;
         let mut reader = kernel.db.reader().await.unwrap();
-        for scope in scopes(&kernel).await {
+        for scope in scopes_with_a_log(&kernel).await {
             let head = store::log_get(&mut reader, scope).await.unwrap().unwrap();
             if !head.checkpoint.is_empty() {
                 checkpoints.push((scope, head.origin, head.checkpoint));

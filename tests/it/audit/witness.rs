@@ -72,7 +72,7 @@ both_engines! {
         let world = World::build(site).await;
         world.role("banker").await;
         let (kernel, sequencer) = (world.site.kernel(), &world.site.running.sequencer);
-        for scope in crate::audit::sequencer::scopes_to_come(kernel).await {
+        for scope in crate::audit::sequencer::scopes(kernel).await {
             let head = sequencer.catch_up(scope).await.unwrap();
             sequencer.covering(scope, head.size - 1, Duration::from_secs(5)).await.unwrap();
         }
