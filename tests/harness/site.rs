@@ -73,8 +73,12 @@ impl Caller {
 
 /// The default configuration with some keys changed.
 pub fn config(overrides: &[(&str, String)]) -> Config {
-    let base =
-        [("server.listen", "127.0.0.1:0".to_owned()), ("server.shutdown_grace_seconds", "5".to_owned())];
+    let base = [
+        ("server.listen", "127.0.0.1:0".to_owned()),
+        ("server.shutdown_grace_seconds", "5".to_owned()),
+        // every decision is made a second time by casbin
+        ("decision.shadow_one_in", "1".to_owned()),
+    ];
     let all: Vec<_> = base.into_iter().chain(overrides.iter().cloned()).collect();
     Layers::new(DEFAULT_CONFIG, None, &all).unwrap().config().unwrap()
 }

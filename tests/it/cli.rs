@@ -145,6 +145,8 @@ fn masked(word: &str) -> String {
         return "<address>".to_owned();
     } else if word.len() > 100 {
         return "<page token>".to_owned();
+    } else if word.len() == 66 && !word.contains('/') {
+        return "<revision token>".to_owned();
     } else if word.len() >= 20
         && word.starts_with("20")
         && word.get(10..11) == Some("T")

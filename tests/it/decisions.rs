@@ -11,7 +11,10 @@ use tests::{Site, World, market, site::Caller, staff, world};
 use tonic::Status;
 
 mod answers;
+mod explained;
+mod many;
 mod people;
+mod revisions;
 mod rules;
 
 /// The plugin that is asked about.
@@ -91,7 +94,7 @@ pub async fn create(by: &Caller, id: &str, new: Entitlement) -> Result<Entitleme
 async fn check(by: &Caller, who: &str, plugin: &str) -> Result<Decision, Status> {
     let principal =
         if who.contains('/') { who.to_owned() } else { world::child(world::ACME, "principals", who) };
-    let request = CheckRequest { principal, plugin: plugin.to_owned() };
+    let request = CheckRequest { principal, plugin: plugin.to_owned(), revision_token: String::new() };
     Ok(DecisionServiceClient::new(by.channel.clone()).check(by.ask(request)).await?.into_inner())
 }
 

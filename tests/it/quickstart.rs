@@ -89,7 +89,10 @@ fn built_in_data_tells_the_whole_story_and_a_second_run_tells_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let first = quickstart(dir.path(), &["--json"]);
     let story = report(&first);
-    assert_eq!(keys(&story), ["audit", "decisions", "marketplaces", "tenant", "usage"]);
+    assert_eq!(keys(&story), ["audit", "decisions", "explanation", "marketplaces", "tenant", "usage"]);
+    let why = "No: sam may not use provost-starter/investment-banking; a rule forbids it. Rule sales-no-research forbids it for \
+               role sales, which sam holds";
+    assert!(story["explanation"].as_str().unwrap().starts_with(why), "{}", story["explanation"]);
     assert_eq!(story["tenant"], "tenants/acme");
     assert!(told(&first).contains("importing the built-in marketplace"), "{}", told(&first));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../services/server/quickstart/marketplace");

@@ -146,7 +146,13 @@ pub enum Command {
     #[command(subcommand)]
     Decision(commands::decision::Command),
     /// The same as `decision check`
-    Check(commands::decision::Check),
+    Check(commands::decision::Question),
+    /// The same as `decision explain`
+    Explain(commands::decision::Question),
+    /// The same as `decision list-usable`
+    CanUse(commands::decision::Usable),
+    /// The same as `decision list-principals`
+    WhoCan(commands::decision::Whom),
     /// What was used
     #[command(subcommand)]
     Usage(commands::usage::Command),

@@ -41,9 +41,11 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         Command::Marketplace(command) => marketplace::run(command, app).await,
         Command::Plugin(command) => plugin::run(command, app).await,
         Command::Entitlement(command) => entitlement::run(command, app).await,
-        Command::Decision(decision::Command::Check(args)) | Command::Check(args) => {
-            decision::check(args, app).await
-        }
+        Command::Decision(command) => decision::run(command, app).await,
+        Command::Check(args) => decision::check(args, app).await,
+        Command::Explain(args) => decision::explain(args, app).await,
+        Command::CanUse(args) => decision::usable(args, app).await,
+        Command::WhoCan(args) => decision::whom(args, app).await,
         Command::Usage(command) => usage::run(command, app).await,
         Command::Meter(usage::MeterCommand::List) => usage::meters(app).await,
         Command::Audit(command) => audit::run(command, app).await,

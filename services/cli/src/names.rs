@@ -186,6 +186,21 @@ pub fn plugin(text: &str) -> Result<String> {
     }
 }
 
+/// A plugin, or one of its parts: `codex-official/factset/apps/KEY`.
+pub fn plugin_or_part(text: &str) -> Result<String> {
+    for kind in ["/apps/", "/skills/"] {
+        if let Some((whole, key)) = text.split_once(kind) {
+            if key.is_empty() || key.contains('/') {
+                return Err(Error::Usage(format!(
+                    "`{text}` ends in no part of a plugin; write `…{kind}KEY`"
+                )));
+            }
+            return Ok(format!("{}{kind}{key}", plugin(whole)?));
+        }
+    }
+    plugin(text)
+}
+
 /// What an entitlement speaks of: a whole marketplace or one plugin.
 pub fn target(text: &str) -> Result<String> {
     let whole = text.strip_prefix("marketplaces/").unwrap_or(text);

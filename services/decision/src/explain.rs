@@ -64,6 +64,15 @@ pub struct Told<'s> {
     pub decided: bool,
 }
 
+/// Whether the ways by which rules came to the principal are wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ways {
+    /// They are.
+    Follow,
+    /// They are not, and cost the most.
+    Skip,
+}
+
 /// A decision with all that led to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation<'s> {
@@ -95,13 +104,43 @@ impl Obstacle {
 }
 
 impl Snapshot {
+    /// The decision, with the rules that it rests on, sorted, each once: what [`Explanation::deciding`] names, without the
+    /// rest of an explanation.
+    pub fn decide_by(&self, principal: &str, target: Target<&str>, now: i64) -> (Decision, Vec<&str>) {
+        let decision = self.decide(principal, target, now);
+        let mut rules = self.deciding(principal, target, now, decision.reason);
+        rules.sort_unstable();
+        rules.dedup();
+        (decision, rules)
+    }
+
+    fn deciding(&self, principal: &str, target: Target<&str>, now: i64, reason: Reason) -> Vec<&str> {
+        let (Some(entry), Some((at, person))) =
+            (self.catalogue.entry(target), self.people.principals.find(principal))
+        else {
+            return Vec::new();
+        };
+        let mut told = self.told(at, person, &entry, now, Ways::Skip);
+        mark(&mut told, reason);
+        let mut rules: Vec<_> = told.iter().filter(|told| told.decided).map(|told| told.rule).collect();
+        if let PersonKind::Agent(owner) = person.kind
+            && self.people.owner(owner).is_some()
+            && matches!(reason, Reason::Allowed | Reason::OwnerNotEntitled)
+        {
+            let owner = self.people.principals.name(owner);
+            let reason = self.decide(owner, target, now).reason;
+            rules.extend(self.deciding(owner, target, now, reason));
+        }
+        rules
+    }
+
     /// The decision on the same question, with every rule that matters to it.
     pub fn explain(&self, principal: &str, target: Target<&str>, now: i64) -> Explanation<'_> {
         let decision = self.decide(principal, target, now);
         let entry = self.catalogue.entry(target);
         let person = self.people.principals.find(principal);
         let mut told = match (&entry, person) {
-            (Some(entry), Some((at, person))) => self.told(at, person, entry, now),
+            (Some(entry), Some((at, person))) => self.told(at, person, entry, now, Ways::Follow),
             _ => Vec::new(),
         };
         mark(&mut told, decision.reason);
@@ -124,12 +163,19 @@ impl Snapshot {
     }
 
     /// The rules that speak of `entry` to a principal, and whether they hold.
-    pub(crate) fn told(&self, at: u32, person: &Person, entry: &Entry<'_>, now: i64) -> Vec<Told<'_>> {
+    pub(crate) fn told(
+        &self,
+        at: u32,
+        person: &Person,
+        entry: &Entry<'_>,
+        now: i64,
+        ways: Ways,
+    ) -> Vec<Told<'_>> {
         let mut told = Vec::new();
         for &role in self.people.held(person) {
             let Some(table) = self.tables.get(role as usize) else { continue };
             let mut lines = entry.cover().flat_map(|scope| table.about(scope)).peekable();
-            let path = if role == EVERYBODY || lines.peek().is_none() {
+            let path = if ways == Ways::Skip || role == EVERYBODY || lines.peek().is_none() {
                 Vec::new()
             } else {
                 self.people.path(at, role)

@@ -1,7 +1,7 @@
 //! What would turn a no into a yes.
 
 use crate::{
-    explain::{Explanation, Obstacle, Told},
+    explain::{Explanation, Obstacle, Told, Ways},
     model::{Effect, Stage, Target},
     people::PersonKind,
     snapshot::Snapshot,
@@ -101,7 +101,7 @@ impl Snapshot {
             restored = crate::catalogue::PluginFact { stage: Stage::Live, ..entry.fact.clone() };
             entry.fact = &restored;
         }
-        remedies.extend(by_rules(name, entry.fact.stage, &self.told(at, person, &entry, now)));
+        remedies.extend(by_rules(name, entry.fact.stage, &self.told(at, person, &entry, now, Ways::Skip)));
         if !explanation.missing.is_empty() {
             remedies.push(Remedy::BindConnectors(explanation.missing));
         }

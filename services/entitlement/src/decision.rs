@@ -1,7 +1,10 @@
-//! The answer to "may this principal use this plugin now", with its reason.
+//! The answer to "may this principal use this now", with its reason: made from memory, by snapshots that are kept up with
+//! the tables.
 
+mod account;
+mod facts;
+pub mod live;
 pub mod model;
 pub mod ops;
 pub mod rpc;
-pub mod store;
-pub mod verdict;
+mod shadow;

@@ -1,7 +1,8 @@
 //! Who may use what: entitlements (role x target -> effect) and the decision that they make.
 //!
 //! One folder a noun, the same four files in each: `model` (pure), `store` (SQL), `ops` (use cases), `rpc` (wire).
-//! What the rules mean is casbin's to say: `policies/entitlements.conf`, asked in [`policy`] alone.
+//! What the rules mean is casbin's to say: `policies/entitlements.conf`, asked in [`policy`] alone. Live decisions are made
+//! by the `decision` engine, which is held equal to it.
 
 #![cfg_attr(
     test,
@@ -25,7 +26,10 @@ use tonic::service::RoutesBuilder;
 
 pub mod decision;
 pub mod entitlement;
+pub mod opinion;
 pub mod policy;
+
+pub use decision::live::Policies;
 
 /// What this slice can be asked for.
 pub fn actions() -> impl Iterator<Item = &'static Action> {
@@ -33,10 +37,10 @@ pub fn actions() -> impl Iterator<Item = &'static Action> {
 }
 
 /// Adds this slice's services.
-pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>) {
+pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>, policies: &Arc<Policies>) {
     let limit = kernel.config.server.max_message_bytes;
     let entitlements = entitlement::rpc::EntitlementRpc(Arc::clone(kernel));
-    let decisions = decision::rpc::DecisionRpc(Arc::clone(kernel));
+    let decisions = decision::rpc::DecisionRpc { kernel: Arc::clone(kernel), policies: Arc::clone(policies) };
     routes
         .add_service(EntitlementServiceServer::new(entitlements).max_decoding_message_size(limit))
         .add_service(DecisionServiceServer::new(decisions).max_decoding_message_size(limit));

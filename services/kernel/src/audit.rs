@@ -15,6 +15,7 @@ use crate::{
     error::{Error, Result},
     hash,
     ids::EventId,
+    revision,
     scope::Scope,
 };
 
@@ -96,6 +97,12 @@ impl Audit {
             query: None,
             count: 1,
         }
+    }
+
+    /// Kind and name of what was acted on, where decisions rest on it.
+    pub(crate) fn policy_change(&self) -> Option<(uuid::Uuid, &'static str, String)> {
+        let (kind, name) = self.targets.first()?;
+        revision::concerns(&self.action, &self.scope).then(|| (self.scope.id(), *kind, name.clone()))
     }
 
     pub(crate) fn denied(mut self, target: String) -> Self {

@@ -21,6 +21,8 @@ pub struct Config {
     pub auth: Auth,
     /// Logs, traces and metrics.
     pub telemetry: Telemetry,
+    /// May she use this.
+    pub decision: Decision,
     /// Usage events.
     pub usage: Usage,
     /// The audit log.
@@ -101,6 +103,16 @@ pub enum LogFormat {
     Json,
     /// For people.
     Text,
+}
+
+/// `[decision]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// How long rules are decided by that could not be compared with a shared database, seconds.
+    pub max_staleness_seconds: u64,
+    /// One in so many decisions is made a second time by casbin; 0 for none.
+    pub shadow_one_in: u64,
 }
 
 /// `[usage]`.

@@ -23,12 +23,15 @@ use crate::{
     error::{Error, Result},
     ids::{EventId, Ids},
     page::PageKey,
+    revision::{CATALOG, Revision, Revisions},
     scope::{Scope, partner_find, tenant_find},
     storage::Storage,
 };
 
 /// Header of a mutation's answer that names its audit event.
 pub const AUDIT_EVENT_HEADER: &str = "provost-audit-event";
+/// Header of a mutation's answer with the revision token of what it changed, where decisions rest on that.
+pub const REVISION_HEADER: &str = "provost-revision";
 
 /// Everything that lives as long as the process.
 pub struct Kernel {
@@ -50,6 +53,8 @@ pub struct Kernel {
     pub page_key: PageKey,
     /// Rows that were read, while they are true.
     pub rows: RowCache,
+    /// How often what decisions rest on has changed.
+    pub revisions: Revisions,
     /// Keys of the persons in audit records.
     pub subjects: SubjectKeys,
     /// Key from which further ones are derived for one purpose each, the same on every node.
@@ -87,6 +92,7 @@ impl Kernel {
         let shared = (db.engine() == Engine::Postgres).then(|| config.token_cache());
         Ok(Arc::new(Self {
             page_key: PageKey::new(crate::hash::mac(&root, b"page token").to_vec()),
+            revisions: Revisions::new(crate::hash::mac(&root, b"revision token")),
             subjects: SubjectKeys::new(crate::hash::mac(&root, b"subject key"), shared),
             outbox: Notify::new(),
             #[cfg(feature = "stub-audit")]
@@ -225,6 +231,7 @@ pub struct Ctx {
     payload: Vec<u8>,
     validate_only: bool,
     event: OnceLock<EventId>,
+    revision: OnceLock<String>,
 }
 
 impl Ctx {
@@ -239,6 +246,7 @@ impl Ctx {
             payload: Vec::new(),
             validate_only: false,
             event: OnceLock::new(),
+            revision: OnceLock::new(),
         }
     }
 
@@ -278,13 +286,15 @@ impl Ctx {
         Ok(())
     }
 
-    /// The answer with the header that names its audit event, if there is one.
+    /// The answer with the headers that name its audit event and its revision, if there are any.
     pub fn respond<A>(&self, answer: A) -> Response<A> {
         let mut response = Response::new(answer);
-        if let Some(event) = self.event.get()
-            && let Ok(value) = MetadataValue::try_from(event.to_string())
-        {
-            response.metadata_mut().insert(AUDIT_EVENT_HEADER, value);
+        let event = self.event.get().map(|event| (AUDIT_EVENT_HEADER, event.to_string()));
+        let revision = self.revision.get().map(|token| (REVISION_HEADER, token.clone()));
+        for (name, text) in event.into_iter().chain(revision) {
+            if let Ok(value) = MetadataValue::try_from(text) {
+                response.metadata_mut().insert(name, value);
+            }
         }
         response
     }
@@ -391,6 +401,18 @@ impl Ctx {
         if matches!(event.noun, "tenant" | "partner") {
             self.kernel.rows.changed(Uuid::nil());
         }
+    }
+
+    /// What decisions rest on has changed.
+    pub(crate) fn advanced(&self, scope: Uuid, count: i64) {
+        let revisions = &self.kernel.revisions;
+        let revision = if scope == CATALOG {
+            Revision { tenant: 0, catalog: count }
+        } else {
+            Revision { tenant: count, catalog: 0 }
+        };
+        let _ = self.revision.set(revisions.token(scope, revision));
+        revisions.advanced.notify_waiters();
     }
 
     pub(crate) fn committed(&self, event: &Event) {

@@ -96,6 +96,8 @@ pub enum Error {
     },
     /// UNAVAILABLE: who sequences an audit log does not get on.
     AuditBehind,
+    /// UNAVAILABLE: the asked revision of a tenant's rules is not here yet.
+    PolicyBehind,
     /// UNAVAILABLE: the database does not answer.
     DatabaseUnavailable {
         /// For the operator's log.

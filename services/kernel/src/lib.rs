@@ -31,6 +31,7 @@ pub mod ids;
 pub mod mask;
 pub mod name;
 pub mod page;
+pub mod revision;
 pub mod scope;
 mod secret;
 pub mod stamp;

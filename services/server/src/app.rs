@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use audit::Sequencer;
+use entitlement::Policies;
 use kernel::{
     Kernel,
     authz::Action,
@@ -105,7 +106,9 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
     let mut jobs = vec![audit::retention::spawn_pruner(&kernel, stop.clone())];
     jobs.extend(audit::reconcile::spawn_reconciler(&kernel, &telemetry.meter(), stop.clone()));
     jobs.push(sink::spawn_deliverer(&kernel, &sequencer, &telemetry.meter(), stop.clone()));
-    let router = server.add_routes(routes(&kernel, &sequencer, &telemetry, &stop).await);
+    let policies = Policies::new(&kernel, &telemetry.meter());
+    jobs.push(policies.spawn_follower(stop.clone()));
+    let router = server.add_routes(routes(&kernel, &sequencer, &policies, &telemetry, &stop).await);
     let incoming = Bounded::new(listener, settings.max_connections);
     let until = stop.clone();
     let served =
@@ -118,6 +121,7 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
 async fn routes(
     kernel: &Arc<Kernel>,
     sequencer: &Arc<Sequencer>,
+    policies: &Arc<Policies>,
     telemetry: &Arc<Telemetry>,
     stop: &CancellationToken,
 ) -> Routes {
@@ -125,7 +129,7 @@ async fn routes(
     access::add_services(&mut builder, kernel);
     tenancy::add_services(&mut builder, kernel);
     catalog::add_services(&mut builder, kernel);
-    entitlement::add_services(&mut builder, kernel);
+    entitlement::add_services(&mut builder, kernel, policies);
     metering::add_services(&mut builder, kernel);
     audit::add_services(&mut builder, kernel, sequencer);
     sink::add_services(&mut builder, kernel, sequencer);

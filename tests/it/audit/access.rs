@@ -32,7 +32,11 @@ async fn live(by: &Caller) -> Table {
     for id in PEOPLE {
         for plugin in PLUGINS.map(plugin) {
             let principal = world::child(world::ACME, "principals", id);
-            let request = CheckRequest { principal: principal.clone(), plugin: plugin.clone() };
+            let request = CheckRequest {
+                principal: principal.clone(),
+                plugin: plugin.clone(),
+                revision_token: String::new(),
+            };
             let decision = client.check(by.ask(request)).await.unwrap().into_inner();
             if decision.allowed {
                 let effect = Effect::as_str_name(&decision.effect()).trim_start_matches("EFFECT_").to_owned();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use audit::reconcile::{Job, Report, reconcile, scopes};
 use kernel::{Kernel, telemetry::Telemetry};
 use serde_json::{Value, json};
-use tests::{Engine, Site, World, both_engines, process, raw, staff, world};
+use tests::{Site, World, both_engines, process, raw, staff, world};
 use uuid::Uuid;
 
 use super::{

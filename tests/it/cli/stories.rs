@@ -36,6 +36,8 @@ fn a_client_is_rolled_out_from_the_bootstrap_token_to_the_decision() {
     shell.run(0, &["marketplace", "import", MARKETPLACE, "--initial-stage", "live", "-o", "json"]);
     shell.run(0, &["plugin", "set-stage", "provost-starter/sales", "preview", "--yes"]);
     shell.forget();
+    let questions = "maria provost-starter/investment-banking\n\nnobody plugin:sales\n";
+    std::fs::write(shell.dir.path().join("questions"), questions).unwrap();
     for (code, line) in [
         (
             0,
@@ -53,6 +55,13 @@ fn a_client_is_rolled_out_from_the_bootstrap_token_to_the_decision() {
         (10, "check maria provost-starter/data-analytics"),
         (10, "check nobody provost-starter/sales"),
         (0, "decision check acme/maria provost-starter/investment-banking --tenant other"),
+        (0, "explain user:maria plugin:investment-banking"),
+        (10, "explain user:maria plugin:sales"),
+        (10, "explain maria provost-starter/product-design -o json"),
+        (10, "decision batch-check questions"),
+        (0, "can-use user:maria"),
+        (0, "who-can plugin:investment-banking"),
+        (2, "who-can plugin:nothing-of-that-name"),
         (0, "health"),
         (0, "partner portfolio northwind"),
     ] {

@@ -154,7 +154,7 @@ both_engines! {
         bank.rule("bankers", "banker", Effect::Default).await;
         assert_eq!(bank.why("robot").await, Reason::NoMatchingRule, "the owner's rule alone does not do");
         bank.rule("robots", "robots", Effect::Default).await;
-        assert_eq!(bank.ask("robot").await.entitlements, named(&["robots", "bankers"]));
+        assert_eq!(bank.ask("robot").await.entitlements, named(&["bankers", "robots"]));
         bank.drop_rule("bankers").await;
         assert_eq!(bank.why("robot").await, Reason::OwnerNotEntitled, "the agent's rule alone does not do");
         bank.rule("no-bankers", "banker", Effect::Denied).await;

@@ -3,8 +3,8 @@
 use std::{collections::btree_map, ops::Bound};
 
 use ::entitlement::{
-    decision::verdict::Asked,
     entitlement::model::{self as entitlement, EVERYBODY, Effect},
+    opinion::verdict::Asked,
 };
 use kernel::{Result, error::Error, ids::Slug, name, scope::TenantRef};
 use proto::audit::v1 as pb;

@@ -7,11 +7,11 @@ use std::{
 
 use catalog::model::PluginId;
 use entitlement::{
-    decision::{
+    entitlement::model::Effect,
+    opinion::{
         model::{Rule, Verdict},
         verdict::{Asked, Facts, Wanted, verdict},
     },
-    entitlement::model::Effect,
 };
 use kernel::{
     Result,

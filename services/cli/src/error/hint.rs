@@ -84,6 +84,9 @@ fn text(reason: Reason, noun: Option<&str>, name: &str) -> Option<String> {
         Reason::AuditBehind => {
             "repeat the command a little later; the server's log says what holds the audit log up"
         }
+        Reason::PolicyBehind => {
+            "repeat the command a little later; without --revision-token it does not wait"
+        }
         Reason::AuditStorageFull => "the operator makes room; reading goes on meanwhile",
         Reason::Deadline => "allow more with --timeout SECONDS, or ask for less",
         Reason::Internal => "the operator finds the cause in the server's log under the incident id",

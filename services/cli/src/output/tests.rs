@@ -128,7 +128,8 @@ fn json_is_canonical_and_keeps_a_no() {
       "allowed": false,
       "reason": "DECISION_REASON_UNSPECIFIED",
       "effect": "EFFECT_UNSPECIFIED",
-      "entitlements": []
+      "entitlements": [],
+      "revisionToken": ""
     }
     "#);
     let value: serde_json::Value = serde_json::from_str(&one(&tenant()).text(Format::Json).unwrap()).unwrap();

@@ -19,7 +19,7 @@ named! {
     audit: AuditEvent, AuditLog, CreateMirrorLinkResponse, ListAccessAsOfResponse, ListAuditEventsResponse,
         ListMirrorLinksResponse, ListSavedSearchesResponse, MirrorLink, Receipt, SavedSearch;
     catalog: ImportMarketplaceResponse, ListMarketplacesResponse, ListPluginsResponse, Marketplace, Plugin;
-    decision: Decision;
+    decision: BatchCheckResponse, Decision, Explanation, ListPrincipalsResponse, ListUsableResponse, RuleAccount;
     duty: DutyGrant, ListDutyGrantsResponse;
     entitlement: Entitlement, ListEntitlementsResponse;
     group: Group, GroupMember, ListGroupMembersResponse, ListGroupsResponse;
@@ -53,6 +53,20 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         "provost.catalog.v1.Plugin" => {
             &["name", "display_name", "version", "stage", "category", "delete_time"]
         }
+        "provost.decision.v1.Remedy" => &["kind", "resource", "advice"],
+        "provost.decision.v1.RuleAccount" => &[
+            "entitlement",
+            "effect",
+            "target",
+            "path",
+            "max_stage",
+            "not_before",
+            "not_after",
+            "obstacles",
+            "decided",
+            "reason",
+        ],
+        "provost.decision.v1.UsablePlugin" => &["plugin", "effect", "apps", "skills"],
         "provost.duty.v1.DutyGrant" => &["name", "principal", "duty", "create_time"],
         "provost.entitlement.v1.Entitlement" => {
             &["name", "role", "target", "effect", "max_stage", "not_before", "not_after"]

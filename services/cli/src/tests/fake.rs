@@ -23,7 +23,8 @@ use proto::{
         catalog_service_server::{CatalogService, CatalogServiceServer},
     },
     decision::v1::{
-        CheckRequest, Decision, DecisionReason,
+        BatchCheckRequest, BatchCheckResponse, CheckRequest, Decision, DecisionReason, ExplainRequest,
+        Explanation, ListPrincipalsRequest, ListPrincipalsResponse, ListUsableRequest, ListUsableResponse,
         decision_service_server::{DecisionService, DecisionServiceServer},
     },
     token::v1::{
@@ -128,6 +129,22 @@ impl DecisionService for Fake {
         let allowed = self.take(request)?.principal.ends_with("/maria");
         let reason = if allowed { DecisionReason::Allowed } else { DecisionReason::StageGate };
         Ok(Response::new(Decision { allowed, reason: reason.into(), ..Decision::default() }))
+    }
+
+    async fn batch_check(&self, _: Request<BatchCheckRequest>) -> Answer<BatchCheckResponse> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn list_usable(&self, _: Request<ListUsableRequest>) -> Answer<ListUsableResponse> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn list_principals(&self, _: Request<ListPrincipalsRequest>) -> Answer<ListPrincipalsResponse> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn explain(&self, _: Request<ExplainRequest>) -> Answer<Explanation> {
+        Err(Status::unimplemented("not asked for"))
     }
 }
 

@@ -47,6 +47,10 @@ fn decisions_and_what_they_rest_on_are_those_of_the_plain_reading() {
                 (decision, decided),
                 "seed {seed}: {who} {what:?} {now}"
             );
+            let (by, named) = snapshot.decide_by(who, what, now);
+            let decided: Vec<_> =
+                explanation.deciding().into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+            assert_eq!((by, named), (decision, decided), "seed {seed}: {who} {what:?} {now}");
             reasons.insert(decision.reason);
         }
     }

@@ -1,105 +1,78 @@
-//! What a decision is and how it is made, without any I/O.
-//!
-//! Casbin is the authority: whether something is allowed is its answer on all rules, as they are. Only after a no that
-//! no rule forbids is the reason looked for, by asking again about rules whose allowing rows are relaxed in one
-//! dimension at a time (stage, seat, window): the relaxation that turns the answer into a yes is what stood in the way.
-//! No answer to a relaxed question ever allows anything.
+//! What is asked and what is answered, without any I/O.
 
-use catalog::model::{PluginId, Stage};
-use kernel::{Result, clock::Time, ids::Slug, scope::TenantRef};
-
-use crate::{
-    entitlement::model::{self as entitlement, Effect, MaxStage},
-    policy::{Answer, Eft, Grant, Policy, Request, Row},
+use ::decision::{Effect, Reason, Target};
+use kernel::{
+    Error, Result,
+    clock::Time,
+    ids::{Slug, clip},
+    name,
 };
 
-/// Why a decision is what it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// A rule allows it and none forbids it.
-    Allowed,
-    /// A rule forbids it.
-    ExplicitDeny,
-    /// No rule speaks of it.
-    NoMatchingRule,
-    /// The plugin is less mature than any matching rule allows.
-    StageGate,
-    /// A rule allows it to holders of a seat only.
-    SeatRequired,
-    /// A rule allows it later.
-    WindowNotOpen,
-    /// A rule allowed it until earlier.
-    WindowClosed,
-    /// The plugin is withdrawn.
-    Withdrawn,
-    /// There is no such plugin.
-    UnknownPlugin,
-    /// There is no such principal.
-    UnknownPrincipal,
-    /// The principal is suspended.
-    PrincipalSuspended,
-    /// The tenant is suspended or closed.
-    TenantSuspended,
-    /// An agent's owner may not use it.
-    OwnerNotEntitled,
-    /// The policy could not be read or asked.
-    PolicyUnavailable,
-}
+use super::live::Loaded;
+use crate::entitlement::model as entitlement;
 
-/// A stored rule, as far as a decision needs it.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Rule {
-    /// Last segment of the entitlement's name.
-    pub slug: Slug,
-    /// Whom it concerns; none means everybody.
-    pub role_slug: Option<Slug>,
-    /// Plugin that it concerns; none means all of the marketplace.
-    pub plugin_id: Option<PluginId>,
-    /// What happens.
-    #[sqlx(try_from = "String")]
-    pub effect: Effect,
-    /// Least mature stage that it allows; a deny covers every stage.
-    #[sqlx(try_from = "String")]
-    pub max_stage: MaxStage,
-    /// From when, inclusive.
-    pub not_before: Option<Time>,
-    /// Until when, exclusive.
-    pub not_after: Option<Time>,
-    /// Whether it asks for a seat. No stored rule does before there are seat pools.
-    #[sqlx(skip)]
-    pub needs_seat: bool,
-}
-
-/// May this principal use this plugin now?
-#[derive(Clone, Copy, Debug)]
-pub struct Question<'q> {
-    /// Where.
-    pub tenant: &'q Slug,
-    /// Who.
-    pub principal: &'q Slug,
-    /// The roles that the principal holds, inclusions followed.
-    pub roles: &'q [Slug],
-    /// Whether the principal holds a seat.
-    pub seat: bool,
-    /// Marketplace that lists the plugin.
-    pub marketplace: &'q Slug,
-    /// What for.
-    pub plugin: &'q Slug,
-    /// The plugin's release stage.
-    pub stage: Stage,
-    /// When.
-    pub now: Time,
-}
-
-/// The outcome of a question.
+/// What is asked for: a plugin, or one of its apps or skills.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// Why.
-    pub reason: Reason,
-    /// The strongest effect among the rules that allow; DENIED when a rule forbids.
-    pub effect: Option<Effect>,
-    /// The rules that decided, or that come closest to allowing.
-    pub rules: Vec<String>,
+pub struct Wanted(Target);
+
+impl Wanted {
+    /// From `marketplaces/{m}/plugins/{p}`, `…/apps/{key}` or `…/skills/{skill}`. Vendors choose the keys of parts: any
+    /// text but `/`.
+    pub fn parse(field: &str, text: &str) -> Result<Self> {
+        let forms = "`marketplaces/…/plugins/…`, with `/apps/…` or `/skills/…` for a part of it";
+        let wrong = || Error::invalid(field, format!("`{}` is not a name of the form {forms}", clip(text)));
+        let mut at_plugin = text.match_indices('/').skip(3).map(|(at, _)| at);
+        let (plugin, part) = match at_plugin.next() {
+            Some(at) => text.split_at(at),
+            None => (text, ""),
+        };
+        let [marketplace, slug] =
+            name::parse(field, "marketplaces/{}/plugins/{}", plugin).map_err(|_| wrong())?;
+        let plugin = format!("{marketplace}/{slug}");
+        let key =
+            |key: &str| (!key.is_empty() && !key.contains('/')).then(|| key.to_owned()).ok_or_else(wrong);
+        let target = match (part, part.strip_prefix("/apps/"), part.strip_prefix("/skills/")) {
+            ("", _, _) => Target::Plugin(plugin),
+            (_, Some(app), _) => Target::App { plugin, app: key(app)? },
+            (_, _, Some(skill)) => Target::Skill { plugin, skill: key(skill)? },
+            _ => return Err(wrong()),
+        };
+        Ok(Self(target))
+    }
+
+    /// Name of the plugin that it is, or is part of.
+    pub fn plugin_name(&self) -> String {
+        match &self.0 {
+            Target::Plugin(plugin) | Target::App { plugin, .. } | Target::Skill { plugin, .. } => {
+                plugin_name(plugin)
+            }
+            Target::Marketplace(id) | Target::PluginGroup(id) => id.clone(),
+        }
+    }
+
+    /// As the engine is asked.
+    pub fn target(&self) -> Target<&str> {
+        self.0.as_ref()
+    }
+}
+
+/// The resource name of what the engine calls `target`.
+pub fn target_name(target: Target<&str>) -> String {
+    match target {
+        Target::Marketplace(id) => format!("marketplaces/{id}"),
+        Target::PluginGroup(id) => id.to_owned(),
+        Target::Plugin(id) => plugin_name(id),
+        Target::App { plugin, app } => format!("{}/apps/{app}", plugin_name(plugin)),
+        Target::Skill { plugin, skill } => format!("{}/skills/{skill}", plugin_name(plugin)),
+    }
+}
+
+/// The resource name of the plugin that the engine calls `{marketplace}/{plugin}`.
+pub fn plugin_name(id: &str) -> String {
+    match id.split_once('/') {
+        Some((marketplace, plugin)) => format!("marketplaces/{marketplace}/plugins/{plugin}"),
+        None => id.to_owned(),
+    }
 }
 
 /// A decision.
@@ -115,156 +88,97 @@ pub struct Decision {
     pub entitlements: Vec<String>,
     /// When it was decided.
     pub decide_time: Time,
+    /// By which revision of the rules; empty when they could not be read.
+    pub revision_token: String,
 }
 
-impl Verdict {
-    /// A no that rests on no rule.
-    pub fn no(reason: Reason) -> Self {
-        Self { reason, effect: None, rules: Vec::new() }
-    }
-
-    /// Whether it is a yes.
-    pub fn allowed(&self) -> bool {
-        self.reason == Reason::Allowed
-    }
-
-    /// What an agent may: what both the agent and its owner may.
-    #[must_use]
-    pub fn and_owner(mut self, owner: Self) -> Self {
-        if !self.allowed() {
-            return self;
-        }
-        if !owner.allowed() {
-            return Self { reason: Reason::OwnerNotEntitled, effect: None, rules: owner.rules };
-        }
-        let new: Vec<_> = owner.rules.into_iter().filter(|rule| !self.rules.contains(rule)).collect();
-        self.rules.extend(new);
-        self
-    }
-
-    /// The verdict as the tenant's decision.
-    pub fn decision(self, tenant: &TenantRef, now: Time) -> Decision {
-        Decision {
-            allowed: self.allowed(),
-            reason: self.reason,
-            effect: self.effect,
-            entitlements: self.rules.iter().map(|rule| entitlement::name(&tenant.slug, rule)).collect(),
+impl Decision {
+    /// Decides by what is loaded.
+    pub fn make(tenant: &Slug, loaded: &Loaded, who: &Slug, wanted: &Wanted, now: Time) -> Self {
+        let (decision, rules) = loaded.snapshot.decide_by(who.as_str(), wanted.target(), now.micros());
+        Self {
+            allowed: decision.allowed,
+            reason: decision.reason,
+            effect: decision.effect,
+            entitlements: rules.into_iter().map(|rule| entitlement::name(tenant, rule)).collect(),
             decide_time: now,
+            revision_token: loaded.token.clone(),
+        }
+    }
+
+    /// The answer where the rules could not be read.
+    pub fn unavailable(now: Time) -> Self {
+        let decision = ::decision::Decision::unavailable();
+        Self {
+            allowed: decision.allowed,
+            reason: decision.reason,
+            effect: decision.effect,
+            entitlements: Vec::new(),
+            decide_time: now,
+            revision_token: String::new(),
         }
     }
 }
 
-/// What can stand in the way of a rule that allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dimension {
-    Maturity,
-    Seat,
-    Opening,
-    Closing,
-}
-use Dimension::{Closing, Maturity, Opening, Seat};
-
-impl Dimension {
-    fn reason(self) -> Reason {
-        match self {
-            Self::Maturity => Reason::StageGate,
-            Self::Seat => Reason::SeatRequired,
-            Self::Opening => Reason::WindowNotOpen,
-            Self::Closing => Reason::WindowClosed,
-        }
-    }
+/// A plugin that a principal may use, with the parts of it that it may use too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsablePlugin {
+    /// Its name.
+    pub plugin: String,
+    /// What the client does with it.
+    pub effect: Effect,
+    /// Keys of its apps.
+    pub apps: Vec<String>,
+    /// Its skills.
+    pub skills: Vec<String>,
 }
 
-/// What is relaxed, in this order: one thing in the way before several, and of several the first is named.
-const RELAXATIONS: &[&[Dimension]] = &[
-    &[Maturity],
-    &[Seat],
-    &[Opening],
-    &[Closing],
-    &[Maturity, Seat],
-    &[Maturity, Opening],
-    &[Maturity, Closing],
-    &[Seat, Opening],
-    &[Seat, Closing],
-    &[Maturity, Seat, Opening],
-    &[Maturity, Seat, Closing],
-];
-
-/// Decides by `rules`: all those of the principal's roles and of everybody that concern the plugin or its marketplace.
-/// An error means that there is no answer; the caller must take it for a no.
-pub async fn decide(rules: &[Rule], question: &Question<'_>) -> Result<Verdict> {
-    if question.stage == Stage::Withdrawn {
-        return Ok(Verdict::no(Reason::Withdrawn));
-    }
-    let answer = ask(rules, question, &[]).await?;
-    if answer.allowed {
-        let decided = rules.iter().filter(|rule| answer.rules.iter().any(|r| r == rule.slug.as_str()));
-        let effect = decided.map(|rule| rule.effect).max();
-        return Ok(Verdict { reason: Reason::Allowed, effect, rules: answer.rules });
-    }
-    if !answer.rules.is_empty() {
-        return Ok(Verdict {
-            reason: Reason::ExplicitDeny,
-            effect: Some(Effect::Denied),
-            rules: answer.rules,
-        });
-    }
-    obstacle(rules, question).await
-}
-
-/// What stands in the way where nothing allows and nothing forbids.
-async fn obstacle(rules: &[Rule], question: &Question<'_>) -> Result<Verdict> {
-    // most often no rule speaks of it at all, which one question finds out
-    if !ask(rules, question, &[Maturity, Seat, Opening, Closing]).await?.allowed {
-        return Ok(Verdict::no(Reason::NoMatchingRule));
-    }
-    for relaxed in RELAXATIONS {
-        let answer = ask(rules, question, relaxed).await?;
-        if answer.allowed {
-            let reason = relaxed.first().map_or(Reason::NoMatchingRule, |d| d.reason());
-            return Ok(Verdict { reason, effect: None, rules: answer.rules });
-        }
-    }
-    Ok(Verdict::no(Reason::NoMatchingRule))
-}
-
-/// Asks casbin about the rules, those that allow relaxed in some dimensions.
-async fn ask(rules: &[Rule], q: &Question<'_>, relaxed: &[Dimension]) -> Result<Answer> {
-    let mut rows: Vec<_> = rules.iter().map(|rule| rule.row(q, relaxed)).collect();
-    rows.extend(
-        q.roles.iter().map(|role| Row::holding(q.principal.as_str(), role.as_str(), q.tenant.as_str())),
-    );
-    rows.push(Row::listing(q.marketplace.as_str(), q.plugin.as_str()));
-    let request = Request {
-        principal: q.principal.as_str(),
-        tenant: q.tenant.as_str(),
-        marketplace: q.marketplace.as_str(),
-        plugin: q.plugin.as_str(),
-        stage: q.stage.as_str(),
-        seat: q.seat,
-        now: q.now,
-    };
-    Policy::compile(&rows).await?.ask(&request)
-}
-
-impl Rule {
-    fn row(&self, q: &Question<'_>, relaxed: &[Dimension]) -> Row {
-        let eft = if self.effect == Effect::Denied { Eft::Deny } else { Eft::Allow };
-        let holds = |dimension| eft == Eft::Deny || !relaxed.contains(&dimension);
-        Row::grant(&Grant {
-            rule: self.slug.as_str(),
-            role: self.role_slug.as_ref().map(Slug::as_str),
-            tenant: q.tenant.as_str(),
-            marketplace: q.marketplace.as_str(),
-            plugin: self.plugin_id.map(|_| q.plugin.as_str()),
-            max_stage: (eft == Eft::Allow && holds(Maturity)).then(|| self.max_stage.as_str()),
-            needs_seat: eft == Eft::Allow && self.needs_seat && holds(Seat),
-            not_before: self.not_before.filter(|_| holds(Opening)),
-            not_after: self.not_after.filter(|_| holds(Closing)),
-            eft,
+/// Everything that a principal may use, by name.
+pub fn usable(loaded: &Loaded, who: &Slug, now: Time) -> Vec<UsablePlugin> {
+    let (snapshot, now) = (&loaded.snapshot, now.micros());
+    let mut plugins: Vec<_> = snapshot
+        .usable(who.as_str(), now)
+        .into_iter()
+        .map(|usable| {
+            let (mut apps, mut skills) = (Vec::new(), Vec::new());
+            for part in snapshot.usable_parts(who.as_str(), usable.plugin, now) {
+                match part {
+                    Target::App { app, .. } => apps.push(app.to_owned()),
+                    Target::Skill { skill, .. } => skills.push(skill.to_owned()),
+                    Target::Marketplace(_) | Target::PluginGroup(_) | Target::Plugin(_) => {}
+                }
+            }
+            apps.sort_unstable();
+            skills.sort_unstable();
+            UsablePlugin { plugin: plugin_name(usable.plugin), effect: usable.effect, apps, skills }
         })
-    }
+        .collect();
+    plugins.sort_unstable_by(|a, b| a.plugin.cmp(&b.plugin));
+    plugins
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plugins_apps_and_skills_are_asked_for_by_name() {
+        let kit = "marketplaces/codex/plugins/kit";
+        let parsed = |text: &str| Wanted::parse("plugin", text);
+        assert_eq!(parsed(kit).unwrap().target(), Target::Plugin("codex/kit"));
+        let app = parsed(&format!("{kit}/apps/Fact Set.v2")).unwrap();
+        assert_eq!(app.target(), Target::App { plugin: "codex/kit", app: "Fact Set.v2" });
+        let skill = parsed(&format!("{kit}/skills/größe")).unwrap();
+        assert_eq!(skill.target(), Target::Skill { plugin: "codex/kit", skill: "größe" });
+        for wanted in [app, skill, parsed(kit).unwrap()] {
+            assert_eq!(parsed(&target_name(wanted.target())).unwrap(), wanted);
+        }
+        let bad =
+            ["", "kit", "marketplaces/codex", "marketplaces//plugins/kit", "marketplaces/codex/plugins/"];
+        let parts = ["/", "/apps", "/apps/", "/skills/", "/hooks/a", "/apps/a/b", "//apps/a"];
+        let parts = parts.map(|part| format!("{kit}{part}"));
+        for text in bad.into_iter().chain(parts.iter().map(String::as_str)) {
+            assert!(matches!(parsed(text), Err(Error::Invalid(_))), "{text}");
+        }
+    }
+}

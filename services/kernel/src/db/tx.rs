@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     execute, hash,
     ids::EventId,
-    on,
+    on, revision,
     scope::Scope,
 };
 
@@ -165,8 +165,10 @@ impl<'x> Tx<'x> {
     /// everything has been run and is now undone.
     pub async fn commit(mut self, audit: Audit) -> Result<EventId> {
         let fresh = self.fresh();
+        let change = audit.policy_change();
         let event = audit.seal(self.ctx, &mut self.engine, fresh).await?;
         if self.engine.is_holding()
+            && change.is_none()
             && let [log] = event.logs()
             && self.ctx.kernel().records()
         {
@@ -178,15 +180,29 @@ impl<'x> Tx<'x> {
         if !self.ctx.request_id().is_empty() {
             self.result_insert(event.result()).await?;
         }
+        // last, because writers of the scope wait for each other from here on
+        let revision = match &change {
+            Some((scope, kind, name)) => {
+                Some((*scope, revision::advance(&mut self.engine, *scope, kind, name).await?))
+            }
+            None => None,
+        };
         if self.ctx.validate_only() {
             self.engine.rollback().await?;
             return Ok(event.id);
         }
         let outcome = self.engine.commit().await;
+        // also when it is not known how it ended: then the database is asked
+        if let Some((scope, revision)) = revision {
+            self.ctx.kernel().revisions.heard(scope, revision);
+        }
         // the record of the whole is the last, and the one that the answer names
         let events = || self.beside.iter().chain([&event]);
         events().for_each(|e| self.ctx.wrote(e));
         outcome?;
+        if let Some((scope, revision)) = revision {
+            self.ctx.advanced(scope, revision);
+        }
         self.ctx.committed(&event);
         events().for_each(|e| self.ctx.committed(e));
         Ok(event.id)

@@ -36,6 +36,7 @@ impl Error {
             Self::Overloaded { .. } => Reason::Overloaded,
             Self::StorageFull { .. } => Reason::AuditStorageFull,
             Self::AuditBehind => Reason::AuditBehind,
+            Self::PolicyBehind => Reason::PolicyBehind,
             Self::DatabaseUnavailable { .. } => Reason::DatabaseUnavailable,
             Self::Deadline => Reason::Deadline,
             Self::Internal { .. } | Self::Unique { .. } => Reason::Internal,
@@ -58,7 +59,7 @@ impl Error {
             Self::Limit { .. } | Self::Overloaded { .. } | Self::StorageFull { .. } => {
                 Code::ResourceExhausted
             }
-            Self::AuditBehind | Self::DatabaseUnavailable { .. } => Code::Unavailable,
+            Self::AuditBehind | Self::PolicyBehind | Self::DatabaseUnavailable { .. } => Code::Unavailable,
             Self::Deadline => Code::DeadlineExceeded,
             Self::Internal { .. } | Self::Unique { .. } => Code::Internal,
         }
@@ -108,6 +109,10 @@ impl Error {
             }
             Self::AuditBehind => {
                 "the audit log is behind: what was done is on record but not in the log yet; repeat the call a little later"
+                    .to_owned()
+            }
+            Self::PolicyBehind => {
+                "the revision that `revision_token` names is not here yet; repeat the call a little later, or take the answer for a no"
                     .to_owned()
             }
             Self::DatabaseUnavailable { .. } => {
@@ -176,7 +181,7 @@ impl Error {
             Self::Overloaded { retry_after } => {
                 details.set_retry_info(Some(*retry_after));
             }
-            Self::AuditBehind | Self::DatabaseUnavailable { .. } => {
+            Self::AuditBehind | Self::PolicyBehind | Self::DatabaseUnavailable { .. } => {
                 details.set_retry_info(Some(DATABASE_RETRY));
             }
             Self::Internal { .. } | Self::Unique { .. } => {

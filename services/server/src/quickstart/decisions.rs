@@ -98,13 +98,19 @@ async fn preview(people: &People, plugin: &str) -> Result<(), Failure> {
     done("setting a stage", client.set_plugin_stage(people.admin.ask(request)).await).map(|_| ())
 }
 
-/// Asks: allowed, denied by rule, no rule, not yet live, and an agent through its owner.
-pub async fn check(
-    people: &People,
-    catalog: &Catalog,
-    progress: Progress,
-) -> Result<Vec<DecisionReport>, Failure> {
-    let Some(cast) = cast(catalog) else { return Ok(Vec::new()) };
+/// Answers, and one of them explained.
+pub struct Answers {
+    /// The answers.
+    pub decisions: Vec<DecisionReport>,
+    /// Why one of them is a no, in sentences; empty without plugins.
+    pub explanation: String,
+}
+
+/// Asks: allowed, denied by rule, no rule, not yet live, and an agent through its owner; and why one answer is a no.
+pub async fn check(people: &People, catalog: &Catalog, progress: Progress) -> Result<Answers, Failure> {
+    let Some(cast) = cast(catalog) else {
+        return Ok(Answers { decisions: Vec::new(), explanation: String::new() });
+    };
     progress.step("asking for decisions");
     let questions = [
         ("maria", cast.analytics),
@@ -115,18 +121,24 @@ pub async fn check(
         ("ivy", cast.preview),
     ];
     let mut client = DecisionServiceClient::new(people.consultant.channel.clone());
-    let mut reports = Vec::new();
+    let name = |principal: &str| format!("{TENANT}/principals/{principal}");
+    let mut decisions = Vec::new();
     for (principal, plugin) in questions {
-        let principal = format!("{TENANT}/principals/{principal}");
-        let request = decision::CheckRequest { principal: principal.clone(), plugin: plugin.to_owned() };
+        let (principal, plugin) = (name(principal), plugin.to_owned());
+        let request = decision::CheckRequest {
+            principal: principal.clone(),
+            plugin: plugin.clone(),
+            revision_token: String::new(),
+        };
         let answer = done("asking for a decision", client.check(people.consultant.ask(request)).await)?;
         let reason = answer.reason().as_str_name().trim_start_matches("DECISION_REASON_").to_owned();
-        reports.push(DecisionReport {
-            principal,
-            plugin: plugin.to_owned(),
-            allowed: answer.allowed,
-            reason,
-        });
+        decisions.push(DecisionReport { principal, plugin, allowed: answer.allowed, reason });
     }
-    Ok(reports)
+    let request = decision::ExplainRequest {
+        principal: name("sam"),
+        plugin: cast.banking.to_owned(),
+        revision_token: String::new(),
+    };
+    let told = done("asking for an explanation", client.explain(people.consultant.ask(request)).await)?;
+    Ok(Answers { decisions, explanation: told.summary })
 }

@@ -9,7 +9,7 @@ use super::{
     Failure,
     catalog::MarketplaceReport,
     client::{done, token_path},
-    decisions::DecisionReport,
+    decisions::{Answers, DecisionReport},
     people::{People, TENANT},
     usage::UsageReport,
 };
@@ -24,6 +24,8 @@ pub struct Report {
     marketplaces: Vec<MarketplaceReport>,
     tenant: &'static str,
     decisions: Vec<DecisionReport>,
+    /// Why the fourth of them is a no, in sentences.
+    explanation: String,
     usage: Vec<UsageReport>,
     audit: AuditReport,
 }
@@ -58,11 +60,13 @@ impl Report {
     /// Puts the parts together.
     pub fn new(
         marketplaces: Vec<MarketplaceReport>,
-        decisions: Vec<DecisionReport>,
+        answers: Answers,
         usage: Vec<UsageReport>,
         audit: &[AuditEvent],
     ) -> Self {
-        Self { marketplaces, tenant: TENANT, decisions, usage, audit: AuditReport { events: audit.len() } }
+        let Answers { decisions, explanation } = answers;
+        let audit = AuditReport { events: audit.len() };
+        Self { marketplaces, tenant: TENANT, decisions, explanation, usage, audit }
     }
 
     /// For people.
@@ -86,6 +90,9 @@ impl Report {
             let (who, what) = (tail(&d.principal), tail(&d.plugin));
             let answer = if d.allowed { "yes" } else { "no " };
             println!("  may {who:<12} use {what:<26} {answer}  {}", d.reason);
+        }
+        if !self.explanation.is_empty() {
+            println!("\n  {}", self.explanation.replace(". ", ".\n  "));
         }
         println!("\nUsage by role");
         for u in &self.usage {
@@ -115,6 +122,7 @@ pub fn print_next(running: &Running, dir: &Path, exits: bool) {
         token.display()
     );
     println!("  provost role list");
+    println!("  provost explain user:sam plugin:investment-banking");
     println!("  provost check acme/sam provost-starter/investment-banking");
     println!("  provost usage query --group-by role");
     println!("  provost audit list --token-file {}", token_path(dir, "olivia").display());

@@ -1,0 +1,157 @@
+//! What decisions about a tenant rest on, from the tables: all of it, or what has changed since.
+//!
+//! Deleted roles and groups are there, empty, so that what still names them stays whole; deleted principals and plugins
+//! that are not listed are not, and neither is what names them.
+
+use std::collections::{BTreeSet, HashMap};
+
+use ::decision::{Change, Facts, Group, Principal, PrincipalKind, Role};
+use kernel::{Result, db::Executor, error::Error, ids::TenantId, revision::PolicyChange};
+
+pub mod store;
+
+/// So many changed resources are read one by one; with more it is quicker to read everything.
+const FEW: usize = 256;
+
+/// Everything that decisions about `tenant` rest on. Read on a snapshot of the database.
+pub async fn load(db: &mut impl Executor, tenant: TenantId) -> Result<Facts> {
+    let (slug, active) = standing(db, tenant).await?;
+    Ok(Facts {
+        tenant: slug,
+        active,
+        principals: principals(db, tenant, None).await?,
+        groups: groups(db, tenant, None).await?,
+        roles: roles(db, tenant, None).await?,
+        plugins: store::plugin_list(db, None).await?,
+        plugin_groups: Vec::new(),
+        seat_pools: Vec::new(),
+        rules: store::rule_list(db, tenant, None).await?,
+    })
+}
+
+/// What leads from the facts before `changed` to those now; none where everything has to be read.
+pub async fn changes(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    changed: &[PolicyChange],
+) -> Result<Option<Vec<Change>>> {
+    let named: BTreeSet<_> = changed.iter().map(|c| (c.kind.as_str(), last(&c.name))).collect();
+    if named.len() > FEW {
+        return Ok(None);
+    }
+    let mut changes = Vec::new();
+    // what names a principal or a role changes with it
+    let (mut of_groups, mut of_roles) = (BTreeSet::new(), BTreeSet::new());
+    for (kind, item) in named {
+        match kind {
+            "tenant" => changes.push(Change::Active(standing(db, tenant).await?.1)),
+            "principal" => {
+                let found = principals(db, tenant, Some(item)).await?.pop();
+                changes.push(
+                    found.map_or_else(|| Change::RemovePrincipal(item.to_owned()), Change::PutPrincipal),
+                );
+                of_groups.extend(store::group_list_of(db, tenant, item).await?);
+                of_roles.extend(store::role_list_of(db, tenant, item).await?);
+            }
+            "group" => drop(of_groups.insert(item.to_owned())),
+            "role" => {
+                of_roles.insert(item.to_owned());
+                of_roles.extend(store::role_list_including(db, tenant, item).await?);
+            }
+            "entitlement" => {
+                let found = store::rule_list(db, tenant, Some(item)).await?.pop();
+                changes.push(found.map_or_else(|| Change::RemoveRule(item.to_owned()), Change::PutRule));
+            }
+            // rules about it come and go with it
+            _ => return Ok(None),
+        }
+    }
+    for group in of_groups {
+        changes.extend(groups(db, tenant, Some(&group)).await?.into_iter().map(Change::PutGroup));
+    }
+    for role in of_roles {
+        changes.extend(roles(db, tenant, Some(&role)).await?.into_iter().map(Change::PutRole));
+    }
+    Ok(Some(changes))
+}
+
+/// The changed plugins; none where everything has to be read.
+pub async fn catalog_changes(
+    db: &mut impl Executor,
+    changed: &[PolicyChange],
+) -> Result<Option<Vec<Change>>> {
+    let mut changes = Vec::new();
+    for change in changed {
+        // a plugin that is not listed any more takes rules with it, and one that is listed again brings them
+        let found = match change.kind.as_str() {
+            "plugin" => store::plugin_list(db, Some(&change.name)).await?.pop(),
+            _ => return Ok(None),
+        };
+        // one that is not listed was not before: only an import takes it off the list
+        changes.extend(found.map(Change::PutPlugin));
+    }
+    Ok(Some(changes))
+}
+
+/// The tenant by id in names, and whether anything may be used in it.
+async fn standing(db: &mut impl Executor, tenant: TenantId) -> Result<(String, bool)> {
+    let found = store::tenant_get(db, tenant).await?;
+    let (slug, state, deleted) =
+        found.ok_or_else(|| Error::internal(format!("tenant `{tenant}` is not in its table")))?;
+    let active = deleted.is_none() && !matches!(state.as_str(), "suspended" | "closed");
+    Ok((slug, active))
+}
+
+async fn principals(db: &mut impl Executor, tenant: TenantId, only: Option<&str>) -> Result<Vec<Principal>> {
+    let rows = store::principal_list(db, tenant, only).await?;
+    let principal = |row: store::PrincipalRow| {
+        let kind = match row.kind.as_str() {
+            "user" => PrincipalKind::User,
+            "service" => PrincipalKind::Service,
+            "agent" => PrincipalKind::Agent { owner: row.owner.unwrap_or_default() },
+            other => return Err(Error::internal(format!("kind of principal `{other}` in the database"))),
+        };
+        Ok(Principal { id: row.slug, kind, suspended: row.state != "active" })
+    };
+    rows.into_iter().map(principal).collect()
+}
+
+async fn groups(db: &mut impl Executor, tenant: TenantId, only: Option<&str>) -> Result<Vec<Group>> {
+    let mut members = gathered(store::group_member_list(db, tenant, only).await?);
+    let slugs = store::group_list(db, tenant, only).await?;
+    let group =
+        |id: String| Group { principals: members.remove(&id).unwrap_or_default(), groups: Vec::new(), id };
+    Ok(slugs.into_iter().map(group).collect())
+}
+
+async fn roles(db: &mut impl Executor, tenant: TenantId, only: Option<&str>) -> Result<Vec<Role>> {
+    let (mut principals, mut groups) = (HashMap::new(), HashMap::new());
+    for (role, kind, holder) in store::role_member_list(db, tenant, only).await? {
+        let holders: &mut HashMap<String, Vec<String>> =
+            if kind == "group" { &mut groups } else { &mut principals };
+        holders.entry(role).or_default().push(holder);
+    }
+    let mut includes = gathered(store::role_inclusion_list(db, tenant, only).await?);
+    let slugs = store::role_list(db, tenant, only).await?;
+    let role = |id: String| Role {
+        principals: principals.remove(&id).unwrap_or_default(),
+        groups: groups.remove(&id).unwrap_or_default(),
+        includes: includes.remove(&id).unwrap_or_default(),
+        id,
+    };
+    Ok(slugs.into_iter().map(role).collect())
+}
+
+/// Sets by name, from their members.
+fn gathered(pairs: Vec<(String, String)>) -> HashMap<String, Vec<String>> {
+    let mut sets: HashMap<String, Vec<String>> = HashMap::new();
+    for (set, member) in pairs {
+        sets.entry(set).or_default().push(member);
+    }
+    sets
+}
+
+/// The last segment of a resource name.
+fn last(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}

@@ -1,0 +1,283 @@
+//! The snapshots that decisions are made by, one for each tenant that was asked about, kept up with the tables.
+//!
+//! What this process changes itself it decides by at once: a commit leaves its count with [`kernel::revision`], and a
+//! snapshot that is behind is brought up before it is used. What others change in a shared database is found by a look at
+//! the counts every [`LOOK`]; whoever cannot wait for that sends the revision token of the change.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use ::decision::{Snapshot, compile};
+use arc_swap::ArcSwapOption;
+use kernel::{
+    Kernel, Result,
+    db::{Engine, Reader},
+    error::Error,
+    ids::TenantId,
+    revision::{CATALOG, Revision, change_list, revision_get, revision_list},
+};
+use opentelemetry::metrics::{Counter, Histogram, Meter};
+use tokio::{sync::Mutex, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::facts;
+
+/// How often the counts of a shared database are looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long a call waits for a revision that is still to come.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Time between two looks while it waits.
+const PAUSE: Duration = Duration::from_millis(25);
+/// A snapshot that nobody asked for so long is dropped.
+const IDLE: Duration = Duration::from_mins(15);
+
+/// What the decisions about one tenant are made by.
+pub struct Loaded {
+    /// The rules, compiled.
+    pub snapshot: Snapshot,
+    /// Up to which change.
+    pub revision: Revision,
+    /// The same, for callers.
+    pub token: String,
+}
+
+/// One tenant's snapshot, and who may replace it.
+#[derive(Default)]
+struct Standing {
+    loaded: ArcSwapOption<Loaded>,
+    /// Held by whoever brings it up.
+    turn: Mutex<()>,
+    /// When the counts were last seen to be those of the snapshot, in milliseconds since the start.
+    confirmed: AtomicU64,
+    /// When it was last asked for, in the same measure.
+    used: AtomicU64,
+}
+
+/// The snapshots of this process.
+pub struct Policies {
+    kernel: Arc<Kernel>,
+    tenants: RwLock<HashMap<TenantId, Arc<Standing>>>,
+    began: Instant,
+    /// Decisions that could have been compared with casbin's.
+    pub(super) asked: AtomicU64,
+    pub(super) metrics: Metrics,
+}
+
+pub(super) struct Metrics {
+    compiled: Counter<u64>,
+    applied: Counter<u64>,
+    time: Histogram<f64>,
+    pub(super) compared: Counter<u64>,
+}
+
+impl Policies {
+    /// Without any snapshot yet.
+    pub fn new(kernel: &Arc<Kernel>, meter: &Meter) -> Arc<Self> {
+        let counter =
+            |name: &'static str, what: &'static str| meter.u64_counter(name).with_description(what).build();
+        let time = meter.f64_histogram("provost.decision.refresh.duration").with_unit("s");
+        let metrics = Metrics {
+            compiled: counter("provost.decision.compiled", "Snapshots made from all facts of a tenant"),
+            applied: counter(
+                "provost.decision.applied",
+                "Snapshots made from the one before and what changed",
+            ),
+            compared: counter(
+                "provost.decision.shadow",
+                "Decisions that casbin made a second time, by outcome: same, different, changed_meanwhile, failed",
+            ),
+            time: time.with_description("Time to bring a snapshot up to a change").build(),
+        };
+        Arc::new(Self {
+            kernel: Arc::clone(kernel),
+            tenants: RwLock::default(),
+            began: Instant::now(),
+            asked: AtomicU64::new(0),
+            metrics,
+        })
+    }
+
+    /// The snapshot to decide by now, up to everything that this process has changed itself and to `least`. Waits for
+    /// `least` up to two seconds; then it is [`Error::PolicyBehind`].
+    pub async fn current(&self, tenant: TenantId, least: Revision) -> Result<Arc<Loaded>> {
+        let standing = self.standing(tenant);
+        standing.used.store(self.millis(), Ordering::Relaxed);
+        if let Some(loaded) = self.ready(tenant, &standing, least) {
+            return Ok(loaded);
+        }
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let turn = standing.turn.lock().await;
+            if let Some(loaded) = self.ready(tenant, &standing, least) {
+                return Ok(loaded);
+            }
+            let loaded = self.refresh(tenant, &standing).await?;
+            drop(turn);
+            if loaded.revision.covers(least) {
+                return Ok(loaded);
+            }
+            if Instant::now() >= until {
+                return Err(Error::PolicyBehind);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn standing(&self, tenant: TenantId) -> Arc<Standing> {
+        if let Some(found) = self.tenants.read().unwrap_or_else(PoisonError::into_inner).get(&tenant) {
+            return Arc::clone(found);
+        }
+        let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(tenants.entry(tenant).or_default())
+    }
+
+    /// The snapshot, if nothing newer is known of and it is not too long ago that it was compared.
+    fn ready(&self, tenant: TenantId, standing: &Standing, least: Revision) -> Option<Arc<Loaded>> {
+        let loaded = standing.loaded.load_full()?;
+        let known = self.kernel.revisions.known(tenant.0);
+        let recent = match self.kernel.db.engine() {
+            // nobody else writes it
+            Engine::Sqlite => true,
+            Engine::Postgres => {
+                let age = self.millis().saturating_sub(standing.confirmed.load(Ordering::Relaxed));
+                age <= self.kernel.config.decision.max_staleness_seconds.saturating_mul(1_000)
+            }
+        };
+        (recent && loaded.revision.covers(known) && loaded.revision.covers(least)).then_some(loaded)
+    }
+
+    /// Brings the snapshot up to the tables as they are. The caller holds the turn.
+    async fn refresh(&self, tenant: TenantId, standing: &Standing) -> Result<Arc<Loaded>> {
+        let (began, millis) = (Instant::now(), self.millis());
+        // what is known of before the tables are read must be in them, or it never came to be
+        let known = self.kernel.revisions.known(tenant.0);
+        let mut db = self.kernel.db.snapshot().await?;
+        let revision = revision_get(&mut db, tenant.0).await?;
+        self.kernel.revisions.settle(tenant.0, known.tenant, revision.tenant);
+        self.kernel.revisions.settle(CATALOG, known.catalog, revision.catalog);
+        let before = standing.loaded.load_full();
+        if let Some(before) = before.as_ref().filter(|b| b.revision == revision) {
+            standing.confirmed.store(millis, Ordering::Relaxed);
+            return Ok(Arc::clone(before));
+        }
+        let next = match before.as_deref().filter(|b| revision.covers(b.revision)) {
+            Some(before) => Self::changed(&mut db, tenant, before, revision).await?,
+            None => None,
+        };
+        let instrument = if next.is_some() { &self.metrics.applied } else { &self.metrics.compiled };
+        let snapshot = match next {
+            Some(snapshot) => snapshot,
+            None => Self::compiled(&mut db, tenant).await?,
+        };
+        let loaded =
+            Arc::new(Loaded { snapshot, revision, token: self.kernel.revisions.token(tenant.0, revision) });
+        standing.loaded.store(Some(Arc::clone(&loaded)));
+        standing.confirmed.store(millis, Ordering::Relaxed);
+        instrument.add(1, &[]);
+        self.metrics.time.record(began.elapsed().as_secs_f64(), &[]);
+        Ok(loaded)
+    }
+
+    /// The snapshot after what has changed since; none where everything has to be read.
+    async fn changed(
+        db: &mut Reader,
+        tenant: TenantId,
+        before: &Loaded,
+        now: Revision,
+    ) -> Result<Option<Snapshot>> {
+        let of_tenant = change_list(db, tenant.0, before.revision.tenant).await?;
+        let of_catalog = change_list(db, CATALOG, before.revision.catalog).await?;
+        let counts = |changes: &[_], from: i64, to: i64| i64::try_from(changes.len()) == Ok(to - from);
+        if !counts(&of_tenant, before.revision.tenant, now.tenant)
+            || !counts(&of_catalog, before.revision.catalog, now.catalog)
+        {
+            return Ok(None);
+        }
+        let Some(mut changes) = facts::changes(db, tenant, &of_tenant).await? else { return Ok(None) };
+        let Some(more) = facts::catalog_changes(db, &of_catalog).await? else { return Ok(None) };
+        changes.extend(more);
+        match before.snapshot.apply(&changes) {
+            Ok(next) => Ok(Some(next)),
+            Err(error) => {
+                tracing::warn!(%tenant, %error, "changes do not fit the snapshot; it is made anew");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn compiled(db: &mut Reader, tenant: TenantId) -> Result<Snapshot> {
+        let facts = facts::load(db, tenant).await?;
+        // a tenant with very many rules takes a while
+        let compiled = tokio::task::spawn_blocking(move || compile(&facts)).await.map_err(Error::internal)?;
+        compiled.map_err(Error::internal)
+    }
+
+    /// Looks at the counts of a shared database until `stop`, and brings the snapshots up that are behind.
+    pub fn spawn_follower(self: &Arc<Self>, stop: CancellationToken) -> JoinHandle<()> {
+        let policies = Arc::clone(self);
+        tokio::spawn(async move {
+            let pause = match policies.kernel.db.engine() {
+                // nothing changes behind our back: only what is idle is dropped
+                Engine::Sqlite => IDLE,
+                Engine::Postgres => LOOK,
+            };
+            while !stop.is_cancelled() {
+                policies.follow().await;
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+        })
+    }
+
+    async fn follow(&self) {
+        let standings = self.in_use();
+        if self.kernel.db.engine() == Engine::Sqlite {
+            return;
+        }
+        if let Err(error) = self.compare(&standings).await {
+            tracing::warn!(%error, "the snapshots were not compared with the tables");
+        }
+    }
+
+    /// Drops what is idle, and says what is not.
+    fn in_use(&self) -> Vec<(TenantId, Arc<Standing>)> {
+        let idle = self.millis().saturating_sub(u64::try_from(IDLE.as_millis()).unwrap_or(u64::MAX));
+        let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
+        tenants.retain(|_, standing| standing.used.load(Ordering::Relaxed) >= idle);
+        tenants.iter().map(|(id, standing)| (*id, Arc::clone(standing))).collect()
+    }
+
+    /// Compares the counts of snapshots with those in the database.
+    async fn compare(&self, standings: &[(TenantId, Arc<Standing>)]) -> Result<()> {
+        let millis = self.millis();
+        let scopes: Vec<_> = standings.iter().map(|(id, _)| id.0).chain([CATALOG]).collect();
+        let counts = revision_list(&mut self.kernel.db.reader().await?, &scopes).await?;
+        for (scope, count) in &counts {
+            self.kernel.revisions.heard(*scope, *count);
+        }
+        let of = |scope| counts.get(&scope).copied().unwrap_or(0);
+        for (tenant, standing) in standings {
+            // one that was never loaded was never asked for with success
+            let Some(loaded) = standing.loaded.load_full() else { continue };
+            if loaded.revision == (Revision { tenant: of(tenant.0), catalog: of(CATALOG) }) {
+                standing.confirmed.store(millis, Ordering::Relaxed);
+            } else {
+                let _turn = standing.turn.lock().await;
+                self.refresh(*tenant, standing).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,244 @@
+//! What a decision is and how it is made, without any I/O.
+//!
+//! Casbin is the authority: whether something is allowed is its answer on all rules, as they are. Only after a no that
+//! no rule forbids is the reason looked for, by asking again about rules whose allowing rows are relaxed in one
+//! dimension at a time (stage, seat, window): the relaxation that turns the answer into a yes is what stood in the way.
+//! No answer to a relaxed question ever allows anything.
+
+use catalog::model::{PluginId, Stage};
+use kernel::{Result, clock::Time, ids::Slug};
+
+use crate::{
+    entitlement::model::{Effect, MaxStage},
+    policy::{Answer, Eft, Grant, Policy, Request, Row},
+};
+
+/// Why a decision is what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A rule allows it and none forbids it.
+    Allowed,
+    /// A rule forbids it.
+    ExplicitDeny,
+    /// No rule speaks of it.
+    NoMatchingRule,
+    /// The plugin is less mature than any matching rule allows.
+    StageGate,
+    /// A rule allows it to holders of a seat only.
+    SeatRequired,
+    /// A rule allows it later.
+    WindowNotOpen,
+    /// A rule allowed it until earlier.
+    WindowClosed,
+    /// The plugin is withdrawn.
+    Withdrawn,
+    /// There is no such plugin.
+    UnknownPlugin,
+    /// There is no such principal.
+    UnknownPrincipal,
+    /// The principal is suspended.
+    PrincipalSuspended,
+    /// The tenant is suspended or closed.
+    TenantSuspended,
+    /// An agent's owner may not use it.
+    OwnerNotEntitled,
+    /// The policy could not be read or asked.
+    PolicyUnavailable,
+}
+
+/// A stored rule, as far as a decision needs it.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Rule {
+    /// Last segment of the entitlement's name.
+    pub slug: Slug,
+    /// Whom it concerns; none means everybody.
+    pub role_slug: Option<Slug>,
+    /// Plugin that it concerns; none means all of the marketplace.
+    pub plugin_id: Option<PluginId>,
+    /// What happens.
+    #[sqlx(try_from = "String")]
+    pub effect: Effect,
+    /// Least mature stage that it allows; a deny covers every stage.
+    #[sqlx(try_from = "String")]
+    pub max_stage: MaxStage,
+    /// From when, inclusive.
+    pub not_before: Option<Time>,
+    /// Until when, exclusive.
+    pub not_after: Option<Time>,
+    /// Whether it asks for a seat. No stored rule does before there are seat pools.
+    #[sqlx(skip)]
+    pub needs_seat: bool,
+}
+
+/// May this principal use this plugin now?
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'q> {
+    /// Where.
+    pub tenant: &'q Slug,
+    /// Who.
+    pub principal: &'q Slug,
+    /// The roles that the principal holds, inclusions followed.
+    pub roles: &'q [Slug],
+    /// Whether the principal holds a seat.
+    pub seat: bool,
+    /// Marketplace that lists the plugin.
+    pub marketplace: &'q Slug,
+    /// What for.
+    pub plugin: &'q Slug,
+    /// The plugin's release stage.
+    pub stage: Stage,
+    /// When.
+    pub now: Time,
+}
+
+/// The outcome of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Why.
+    pub reason: Reason,
+    /// The strongest effect among the rules that allow; DENIED when a rule forbids.
+    pub effect: Option<Effect>,
+    /// The rules that decided, or that come closest to allowing.
+    pub rules: Vec<String>,
+}
+
+impl Verdict {
+    /// A no that rests on no rule.
+    pub fn no(reason: Reason) -> Self {
+        Self { reason, effect: None, rules: Vec::new() }
+    }
+
+    /// Whether it is a yes.
+    pub fn allowed(&self) -> bool {
+        self.reason == Reason::Allowed
+    }
+
+    /// What an agent may: what both the agent and its owner may.
+    #[must_use]
+    pub fn and_owner(mut self, owner: Self) -> Self {
+        if !self.allowed() {
+            return self;
+        }
+        if !owner.allowed() {
+            return Self { reason: Reason::OwnerNotEntitled, effect: None, rules: owner.rules };
+        }
+        let new: Vec<_> = owner.rules.into_iter().filter(|rule| !self.rules.contains(rule)).collect();
+        self.rules.extend(new);
+        self
+    }
+}
+
+/// What can stand in the way of a rule that allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dimension {
+    Maturity,
+    Seat,
+    Opening,
+    Closing,
+}
+use Dimension::{Closing, Maturity, Opening, Seat};
+
+impl Dimension {
+    fn reason(self) -> Reason {
+        match self {
+            Self::Maturity => Reason::StageGate,
+            Self::Seat => Reason::SeatRequired,
+            Self::Opening => Reason::WindowNotOpen,
+            Self::Closing => Reason::WindowClosed,
+        }
+    }
+}
+
+/// What is relaxed, in this order: one thing in the way before several, and of several the first is named.
+const RELAXATIONS: &[&[Dimension]] = &[
+    &[Maturity],
+    &[Seat],
+    &[Opening],
+    &[Closing],
+    &[Maturity, Seat],
+    &[Maturity, Opening],
+    &[Maturity, Closing],
+    &[Seat, Opening],
+    &[Seat, Closing],
+    &[Maturity, Seat, Opening],
+    &[Maturity, Seat, Closing],
+];
+
+/// Decides by `rules`: all those of the principal's roles and of everybody that concern the plugin or its marketplace.
+/// An error means that there is no answer; the caller must take it for a no.
+pub async fn decide(rules: &[Rule], question: &Question<'_>) -> Result<Verdict> {
+    if question.stage == Stage::Withdrawn {
+        return Ok(Verdict::no(Reason::Withdrawn));
+    }
+    let answer = ask(rules, question, &[]).await?;
+    if answer.allowed {
+        let decided = rules.iter().filter(|rule| answer.rules.iter().any(|r| r == rule.slug.as_str()));
+        let effect = decided.map(|rule| rule.effect).max();
+        return Ok(Verdict { reason: Reason::Allowed, effect, rules: answer.rules });
+    }
+    if !answer.rules.is_empty() {
+        return Ok(Verdict {
+            reason: Reason::ExplicitDeny,
+            effect: Some(Effect::Denied),
+            rules: answer.rules,
+        });
+    }
+    obstacle(rules, question).await
+}
+
+/// What stands in the way where nothing allows and nothing forbids.
+async fn obstacle(rules: &[Rule], question: &Question<'_>) -> Result<Verdict> {
+    // most often no rule speaks of it at all, which one question finds out
+    if !ask(rules, question, &[Maturity, Seat, Opening, Closing]).await?.allowed {
+        return Ok(Verdict::no(Reason::NoMatchingRule));
+    }
+    for relaxed in RELAXATIONS {
+        let answer = ask(rules, question, relaxed).await?;
+        if answer.allowed {
+            let reason = relaxed.first().map_or(Reason::NoMatchingRule, |d| d.reason());
+            return Ok(Verdict { reason, effect: None, rules: answer.rules });
+        }
+    }
+    Ok(Verdict::no(Reason::NoMatchingRule))
+}
+
+/// Asks casbin about the rules, those that allow relaxed in some dimensions.
+async fn ask(rules: &[Rule], q: &Question<'_>, relaxed: &[Dimension]) -> Result<Answer> {
+    let mut rows: Vec<_> = rules.iter().map(|rule| rule.row(q, relaxed)).collect();
+    rows.extend(
+        q.roles.iter().map(|role| Row::holding(q.principal.as_str(), role.as_str(), q.tenant.as_str())),
+    );
+    rows.push(Row::listing(q.marketplace.as_str(), q.plugin.as_str()));
+    let request = Request {
+        principal: q.principal.as_str(),
+        tenant: q.tenant.as_str(),
+        marketplace: q.marketplace.as_str(),
+        plugin: q.plugin.as_str(),
+        stage: q.stage.as_str(),
+        seat: q.seat,
+        now: q.now,
+    };
+    Policy::compile(&rows).await?.ask(&request)
+}
+
+impl Rule {
+    fn row(&self, q: &Question<'_>, relaxed: &[Dimension]) -> Row {
+        let eft = if self.effect == Effect::Denied { Eft::Deny } else { Eft::Allow };
+        let holds = |dimension| eft == Eft::Deny || !relaxed.contains(&dimension);
+        Row::grant(&Grant {
+            rule: self.slug.as_str(),
+            role: self.role_slug.as_ref().map(Slug::as_str),
+            tenant: q.tenant.as_str(),
+            marketplace: q.marketplace.as_str(),
+            plugin: self.plugin_id.map(|_| q.plugin.as_str()),
+            max_stage: (eft == Eft::Allow && holds(Maturity)).then(|| self.max_stage.as_str()),
+            needs_seat: eft == Eft::Allow && self.needs_seat && holds(Seat),
+            not_before: self.not_before.filter(|_| holds(Opening)),
+            not_after: self.not_after.filter(|_| holds(Closing)),
+            eft,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+-- How often what decisions rest on has changed: one row for each tenant, and one of the catalogue under the nil scope. It is
+-- advanced in the transaction of the change.
+CREATE TABLE policy_revision (
+    scope_id BLOB NOT NULL,
+    revision INTEGER NOT NULL,
+    PRIMARY KEY (scope_id),
+    CHECK (revision > 0)
+) STRICT;
+
+-- What changed with each revision: the name of the resource. Old rows are deleted; who is further behind reads everything.
+CREATE TABLE policy_change (
+    scope_id BLOB NOT NULL,
+    revision INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    PRIMARY KEY (scope_id, revision)
+) STRICT;

@@ -1,0 +1,178 @@
+//! By which revision of the rules it is decided: at once where the change was made, soon elsewhere, and never by an older
+//! one than was asked for.
+
+use std::{sync::Arc, time::Duration};
+
+use kernel::{ctx::REVISION_HEADER, revision::Revision};
+use proto::{
+    decision::v1::{
+        CheckRequest, Decision, DecisionReason as Reason, decision_service_client::DecisionServiceClient,
+    },
+    entitlement::v1::{self as entitlement, Effect, entitlement_service_client::EntitlementServiceClient},
+};
+use tests::{Engine, Site, World, both_engines, http, market, site::Caller, staff, world};
+use tonic::{Code, Status};
+
+use super::{Bank, PLUGIN, check, rule};
+use crate::errors::reason;
+
+async fn check_at(by: &Caller, who: &str, token: &str) -> Result<Decision, Status> {
+    let request = CheckRequest {
+        principal: world::child(world::ACME, "principals", who),
+        plugin: PLUGIN.to_owned(),
+        revision_token: token.to_owned(),
+    };
+    Ok(DecisionServiceClient::new(by.channel.clone()).check(by.ask(request)).await?.into_inner())
+}
+
+/// Creates a rule and returns the token of the change.
+async fn create(by: &Caller, id: &str, effect: Effect) -> String {
+    let request = entitlement::CreateEntitlementRequest {
+        parent: world::ACME.to_owned(),
+        entitlement_id: id.to_owned(),
+        entitlement: Some(rule("banker", PLUGIN, effect)),
+        ..Default::default()
+    };
+    let answer =
+        EntitlementServiceClient::new(by.channel.clone()).create_entitlement(by.ask(request)).await.unwrap();
+    answer.metadata().get(REVISION_HEADER).unwrap().to_str().unwrap().to_owned()
+}
+
+async fn shadowed(site: &Site, outcome: &str) -> u64 {
+    let text = http::get(&format!("{}/metrics", site.running.url())).await.text();
+    let line = text.lines().find(|l| l.starts_with("provost_decision_shadow") && l.contains(outcome));
+    line.and_then(|l| l.rsplit(' ').next()).map_or(0, |n| n.parse().unwrap())
+}
+
+both_engines! {
+    async fn a_change_returns_a_token_and_a_decision_by_it_knows_the_change(site: Site) {
+        let bank = Bank::open(site).await;
+        let owner = &bank.world.owner;
+        let before = bank.ask("maria").await;
+        let token = create(owner, "may", Effect::Default).await;
+        let after = check_at(owner, "maria", &token).await.unwrap();
+        assert!(after.allowed);
+        assert_ne!(before.revision_token, after.revision_token);
+        assert_eq!(bank.ask("maria").await.revision_token, after.revision_token, "nothing changed");
+        // an older token asks for no older answer
+        assert!(check_at(owner, "maria", &before.revision_token).await.unwrap().allowed);
+        // what changes no decision has no token, and a dry run neither
+        let role = proto::role::v1::CreateRoleRequest { parent: world::ACME.to_owned(), role_id: "clerk".to_owned(), role: Some(proto::role::v1::Role { display_name: "Clerk".to_owned(), ..Default::default() }), ..Default::default() };
+        let made = proto::role::v1::role_service_client::RoleServiceClient::new(owner.channel.clone()).create_role(owner.ask(role)).await.unwrap();
+        assert!(made.metadata().get(REVISION_HEADER).is_none());
+        let dry = entitlement::CreateEntitlementRequest { parent: world::ACME.to_owned(), entitlement: Some(rule("banker", PLUGIN, Effect::Denied)), validate_only: true, ..Default::default() };
+        let dry = EntitlementServiceClient::new(owner.channel.clone()).create_entitlement(owner.ask(dry)).await.unwrap();
+        assert!(dry.metadata().get(REVISION_HEADER).is_none());
+        assert!(bank.ask("maria").await.allowed);
+        assert_eq!(bank.ask("maria").await.revision_token, after.revision_token);
+    }
+
+    async fn a_token_of_elsewhere_is_refused_and_one_of_the_future_is_waited_for(site: Site) {
+        let bank = Bank::open(site).await;
+        let owner = &bank.world.owner;
+        let (revisions, mine) = (&bank.world.site.kernel().revisions, bank.ask("maria").await.revision_token);
+        let mut other = mine.clone();
+        other.replace_range(5..6, if other[5..6] == *"A" { "B" } else { "A" });
+        let strange = revisions.token(uuid::Uuid::from_u128(1), Revision { tenant: 1, catalog: 1 });
+        for token in ["x", "é", other.as_str(), strange.as_str(), &mine[..mine.len() - 2]] {
+            let refused = check_at(owner, "maria", token).await.unwrap_err();
+            assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID_FIELD"), "{token}");
+        }
+        let future = revisions.token(uuid::Uuid::nil(), Revision { tenant: 0, catalog: 1_000 });
+        let behind = check_at(owner, "maria", &future).await.unwrap_err();
+        assert_eq!((behind.code(), reason(&behind).as_str()), (Code::Unavailable, "POLICY_BEHIND"));
+    }
+
+    async fn whatever_changes_is_decided_by_at_once_and_casbin_agrees(site: Site) {
+        let bank = Bank::open(site).await;
+        let (owner, admin) = (&bank.world.owner, &bank.world.admin);
+        bank.rule("may", "banker", Effect::Default).await;
+        assert!(bank.ask("maria").await.allowed);
+        staff::take(owner, "banker", "principals/maria").await;
+        assert_eq!(bank.why("maria").await, Reason::NoMatchingRule);
+        staff::group(owner, "desk", &["maria"]).await;
+        staff::give(owner, "banker", "groups/desk").await;
+        assert!(bank.ask("maria").await.allowed);
+        market::stage(admin, "kit", proto::catalog::v1::Stage::Withdrawn).await.unwrap();
+        assert_eq!(bank.why("maria").await, Reason::Withdrawn);
+        market::stage(admin, "kit", proto::catalog::v1::Stage::Live).await.unwrap();
+        assert!(bank.ask("maria").await.allowed);
+        // not listed any more, and listed again: its rules come and go with it
+        market::import(admin, &market::small(&["other"])).await.unwrap();
+        assert_eq!(bank.why("maria").await, Reason::UnknownPlugin);
+        bank.add("not-other", rule("*", "marketplaces/vendor/plugins/other", Effect::Denied)).await.unwrap();
+        market::import(admin, &market::small(&["kit", "other"])).await.unwrap();
+        assert!(bank.ask("maria").await.allowed);
+        staff::delete_role(owner, "banker").await;
+        assert_eq!(bank.why("maria").await, Reason::NoMatchingRule);
+        world::user(owner, world::ACME, "new").await;
+        assert_eq!(bank.why("new").await, Reason::NoMatchingRule);
+        let site = &bank.world.site;
+        let compared = async || shadowed(site, "same").await + shadowed(site, "changed_meanwhile").await;
+        let until = tokio::time::timeout(Duration::from_secs(30), async {
+            while compared().await < 8 {
+                bank.ask("maria").await;
+            }
+        });
+        until.await.unwrap();
+        assert!(shadowed(site, "same").await > 0);
+        assert_eq!((shadowed(site, "different").await, shadowed(site, "failed").await), (0, 0));
+    }
+
+    async fn many_changes_at_once_are_all_decided_by(site: Site) {
+        let bank = Arc::new(Bank::open(site).await);
+        bank.rule("may", "banker", Effect::Default).await;
+        bank.ask("maria").await;
+        let joining = (0..300).map(|n| {
+            let bank = Arc::clone(&bank);
+            tokio::spawn(async move {
+                let (owner, id) = (&bank.world.owner, format!("p{n}"));
+                world::user(owner, world::ACME, &id).await;
+                staff::give(owner, "banker", &format!("principals/{id}")).await;
+                assert!(check(owner, &id, PLUGIN).await.unwrap().allowed, "{id}");
+            })
+        });
+        for one in joining.collect::<Vec<_>>() {
+            one.await.unwrap();
+        }
+        for n in 0..300 {
+            assert!(bank.ask(&format!("p{n}")).await.allowed);
+        }
+    }
+}
+
+/// Another server of the same database: with the token of a change at once, without it soon.
+#[tokio::test]
+async fn a_second_server_learns_of_a_change() {
+    let site = Site::start(Engine::Postgres).await;
+    let bank = Bank { world: World::build(site).await };
+    let (owner, admin) = (&bank.world.owner, &bank.world.admin);
+    market::import(admin, &market::small(&["kit", "other"])).await.unwrap();
+    bank.world.role("banker").await;
+    world::user(owner, world::ACME, "maria").await;
+    staff::give(owner, "banker", "principals/maria").await;
+    let site = &bank.world.site;
+    let (dir, clock) = (Arc::new(tempfile::tempdir().unwrap()), site.kernel().clock.clone());
+    std::fs::copy(site.dir.path().join("audit.key"), dir.path().join("audit.key")).unwrap();
+    let second = Site::on(Engine::Postgres, dir, site.database_url.clone(), clock, &[]).await;
+    let there = second.caller(&owner.secret);
+    assert_eq!(check(&there, "maria", PLUGIN).await.unwrap().reason(), Reason::NoMatchingRule);
+    for n in 0..20 {
+        let token = create(owner, &format!("may-{n}"), Effect::Default).await;
+        assert!(check_at(&there, "maria", &token).await.unwrap().allowed, "{n}");
+        bank.drop_rule(&format!("may-{n}")).await;
+        assert!(!check_at(&there, "maria", &bank.ask("maria").await.revision_token).await.unwrap().allowed);
+    }
+    create(owner, "may", Effect::Default).await;
+    let soon = tokio::time::timeout(Duration::from_secs(30), async {
+        while !check(&there, "maria", PLUGIN).await.unwrap().allowed {
+            tokio::task::yield_now().await;
+        }
+        market::stage(admin, "kit", proto::catalog::v1::Stage::Withdrawn).await.unwrap();
+        while check(&there, "maria", PLUGIN).await.unwrap().reason() != Reason::Withdrawn {
+            tokio::task::yield_now().await;
+        }
+    });
+    soon.await.unwrap();
+    second.stop().await;
+}
