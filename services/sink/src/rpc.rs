@@ -59,7 +59,7 @@ impl SinkService for SinkRpc {
         &self,
         request: Request<pb::UpdateSinkRequest>,
     ) -> Result<Response<pb::Sink>, Status> {
-        self.kernel.serve(request, |ctx, r| async move { ops::sink_update(&ctx, r).await }).await
+        self.kernel.serve(request, |ctx, r| async move { Box::pin(ops::sink_update(&ctx, r)).await }).await
     }
 
     async fn delete_sink(

@@ -11,6 +11,7 @@
 
 mod audit;
 mod create_role;
+mod decide;
 mod floor;
 mod get_role;
 mod load;
@@ -43,6 +44,9 @@ struct Args {
     /// Events in the log that is searched and exported
     #[arg(long, default_value_t = 1_000_000)]
     events: usize,
+    /// Rules of the tenant that is decided about
+    #[arg(long, default_value_t = 100_000)]
+    rules: u32,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -55,6 +59,8 @@ enum Bench {
     CreateRole,
     /// Start-up to SERVING on an existing database, and idle memory
     Startup,
+    /// Decisions: in process, over gRPC, on another server; with `--features peers` beside casbin and Cedar
+    Decide,
     /// The audit log: latency to a checkpoint, search, export, cost of recording
     Audit,
 }
@@ -88,6 +94,7 @@ async fn main() {
         Bench::GetRole => get_role::run(args.engine.into(), plan).await,
         Bench::CreateRole => create_role::run(args.engine.into(), plan).await,
         Bench::Startup => startup::run().await,
+        Bench::Decide => decide::run(args.engine.into(), plan, args.rules).await,
         Bench::Audit => audit::run(args.engine.into(), args.events).await,
     };
     let bench = args.name.to_possible_value().unwrap().get_name().to_owned();

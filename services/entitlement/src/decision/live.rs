@@ -2,7 +2,7 @@
 //!
 //! What this process changes itself it decides by at once: a commit leaves its count with [`kernel::revision`], and a
 //! snapshot that is behind is brought up before it is used. What others change in a shared database is found by a look at
-//! the counts every [`LOOK`]; whoever cannot wait for that sends the revision token of the change.
+//! the counts five times a second; whoever cannot wait for that sends the revision token of the change.
 
 use std::{
     collections::HashMap,
