@@ -13,6 +13,7 @@ use tonic::Status;
 mod answers;
 mod explained;
 mod many;
+mod parts;
 mod people;
 mod revisions;
 mod rules;

@@ -201,10 +201,10 @@ pub fn plugin_or_part(text: &str) -> Result<String> {
     plugin(text)
 }
 
-/// What an entitlement speaks of: a whole marketplace or one plugin.
+/// What an entitlement speaks of: a whole marketplace, one plugin or a part of it.
 pub fn target(text: &str) -> Result<String> {
     let whole = text.strip_prefix("marketplaces/").unwrap_or(text);
-    if whole.contains('/') { plugin(text) } else { marketplace(text) }
+    if whole.contains('/') { plugin_or_part(text) } else { marketplace(text) }
 }
 
 /// The id in `acme` or `tenants/acme`.
@@ -342,7 +342,11 @@ mod tests {
         let full = "marketplaces/codex-official/plugins/fact.set";
         assert_eq!(target("codex-official/fact.set").unwrap(), full);
         assert_eq!(target(full).unwrap(), full);
-        for text in ["", "a/b/c", "marketplaces/a/plugins/", "marketplaces/"] {
+        assert_eq!(target("codex-official/fact.set/apps/Fact Set").unwrap(), format!("{full}/apps/Fact Set"));
+        assert_eq!(target(&format!("{full}/skills/read")).unwrap(), format!("{full}/skills/read"));
+        for text in
+            ["", "a/b/c", "a/b/apps/", "a/b/apps/c/d", "a/apps/b", "marketplaces/a/plugins/", "marketplaces/"]
+        {
             assert!(target(text).is_err(), "{text}");
         }
     }

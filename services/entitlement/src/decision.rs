@@ -2,7 +2,7 @@
 //! the tables.
 
 mod account;
-mod facts;
+pub mod facts;
 pub mod live;
 pub mod model;
 pub mod ops;

@@ -15,3 +15,6 @@ CREATE TABLE policy_change (
     name TEXT NOT NULL,
     PRIMARY KEY (scope_id, revision)
 );
+
+-- A floor is a rule that only the tenant's owner and compliance may set and take away.
+ALTER TABLE entitlement ADD COLUMN floor BOOLEAN NOT NULL DEFAULT FALSE;

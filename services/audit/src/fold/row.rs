@@ -111,6 +111,8 @@ pub const ENTITLEMENT: Spec = Spec {
         "reason",
         "revision",
         "create_time",
+        // rows are kept by position: what is new comes last
+        "floor",
     ],
     personal: &[],
     beside: &["role_slug"],

@@ -114,6 +114,9 @@ pub struct EntitlementRow {
     pub reason: String,
     pub revision: i64,
     pub create_time: Time,
+    /// An ordinary rule says nothing of it in the log.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub floor: bool,
 }
 
 /// A duty as stored.
@@ -144,7 +147,7 @@ pub const INCLUSION: &str = "SELECT r.slug AS whose, i.slug AS included FROM rol
      JOIN role i ON i.tenant_id = n.tenant_id AND i.id = n.included_id \
      WHERE n.tenant_id = $1 ORDER BY r.slug, i.slug";
 pub const ENTITLEMENT: &str = "SELECT id, slug, role_id, marketplace_id, plugin_id, target, effect, max_stage, not_before, not_after, \
-     reason, revision, create_time FROM entitlement WHERE tenant_id = $1 ORDER BY slug";
+     reason, revision, create_time, floor FROM entitlement WHERE tenant_id = $1 ORDER BY slug";
 pub const DUTY: &str =
     "SELECT id, scope_kind, principal_id, duty, create_time FROM duty_grant WHERE scope_id = $1 ORDER BY id";
 

@@ -47,7 +47,7 @@ pub struct Create {
     /// Who: a role of the tenant, or `*` for every principal
     #[arg(long)]
     role: String,
-    /// What: `MARKETPLACE` or `MARKETPLACE/PLUGIN`
+    /// What: `MARKETPLACE`, `MARKETPLACE/PLUGIN`, or a part: `MARKETPLACE/PLUGIN/apps/KEY`, `…/skills/SKILL`
     #[arg(long)]
     target: String,
     /// What happens
@@ -65,6 +65,9 @@ pub struct Create {
     /// Why, for whoever asks later
     #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
+    /// Only the owner and compliance may take it away; its effect is `denied`
+    #[arg(long)]
+    floor: bool,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -91,6 +94,7 @@ impl Create {
             not_before: self.not_before,
             not_after: self.not_after,
             reason: self.reason,
+            floor: self.floor,
             ..Entitlement::default()
         };
         Ok(CreateEntitlementRequest {

@@ -69,7 +69,7 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         "provost.decision.v1.UsablePlugin" => &["plugin", "effect", "apps", "skills"],
         "provost.duty.v1.DutyGrant" => &["name", "principal", "duty", "create_time"],
         "provost.entitlement.v1.Entitlement" => {
-            &["name", "role", "target", "effect", "max_stage", "not_before", "not_after"]
+            &["name", "role", "target", "effect", "max_stage", "not_before", "not_after", "floor"]
         }
         "provost.group.v1.Group" => &["name", "display_name", "external_id", "update_time", "delete_time"],
         "provost.group.v1.GroupMember" | "provost.role.v1.RoleMember" => &["member", "create_time"],

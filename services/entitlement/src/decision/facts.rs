@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use ::decision::{Change, Facts, Group, Principal, PrincipalKind, Role};
+use ::decision::{Change, Facts, Group, Plugin, Principal, PrincipalKind, Role, Target};
 use kernel::{Result, db::Executor, error::Error, ids::TenantId, revision::PolicyChange};
 
 pub mod store;
@@ -16,17 +16,33 @@ const FEW: usize = 256;
 /// Everything that decisions about `tenant` rest on. Read on a snapshot of the database.
 pub async fn load(db: &mut impl Executor, tenant: TenantId) -> Result<Facts> {
     let (slug, active) = standing(db, tenant).await?;
+    let plugins = store::plugin_list(db, None).await?;
+    let mut rules = store::rule_list(db, tenant, None).await?;
+    rules.retain(|rule| is_there(&rule.target, &plugins));
     Ok(Facts {
         tenant: slug,
         active,
         principals: principals(db, tenant, None).await?,
         groups: groups(db, tenant, None).await?,
         roles: roles(db, tenant, None).await?,
-        plugins: store::plugin_list(db, None).await?,
+        plugins,
         plugin_groups: Vec::new(),
         seat_pools: Vec::new(),
-        rules: store::rule_list(db, tenant, None).await?,
+        rules,
     })
+}
+
+/// Whether a rule speaks of something that is listed: the parts of a plugin change with its versions.
+fn is_there(target: &Target, plugins: &[Plugin]) -> bool {
+    let (Target::App { plugin, app: part } | Target::Skill { plugin, skill: part }) = target else {
+        return true;
+    };
+    // sorted by id, as they are read
+    let found = plugins.binary_search_by(|p| p.id.as_str().cmp(plugin));
+    let found = found.ok().and_then(|at| plugins.get(at));
+    let parts =
+        |p: &Plugin| if matches!(target, Target::App { .. }) { p.apps.clone() } else { p.skills.clone() };
+    found.is_some_and(|p| parts(p).contains(part))
 }
 
 /// What leads from the facts before `changed` to those now; none where everything has to be read.

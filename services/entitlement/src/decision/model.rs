@@ -1,6 +1,6 @@
 //! What is asked and what is answered, without any I/O.
 
-use ::decision::{Effect, Reason, Target};
+use ::decision::{Effect, Plugin, Reason, Target};
 use kernel::{
     Error, Result,
     clock::Time,
@@ -48,6 +48,21 @@ impl Wanted {
             }
             Target::Marketplace(id) | Target::PluginGroup(id) => id.clone(),
         }
+    }
+
+    /// Whether it is `plugin`, or one of its parts.
+    pub fn is_in(&self, plugin: &Plugin) -> bool {
+        match &self.0 {
+            Target::Plugin(id) => *id == plugin.id,
+            Target::App { plugin: id, app } => *id == plugin.id && plugin.apps.contains(app),
+            Target::Skill { plugin: id, skill } => *id == plugin.id && plugin.skills.contains(skill),
+            Target::Marketplace(_) | Target::PluginGroup(_) => false,
+        }
+    }
+
+    /// As the engine keeps it.
+    pub fn into_target(self) -> Target {
+        self.0
     }
 
     /// As the engine is asked.

@@ -124,6 +124,9 @@ pub struct Entitlement {
     pub not_after: Option<Time>,
     /// Why.
     pub reason: String,
+    /// Whether only the tenant's owner and compliance may take it away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub floor: bool,
     /// Counts changes, from 1.
     pub revision: i64,
     /// When it was created.
@@ -149,6 +152,8 @@ pub struct NewEntitlement {
     pub not_after: Option<Time>,
     /// Why.
     pub reason: String,
+    /// Whether only the tenant's owner and compliance may take it away.
+    pub floor: bool,
 }
 
 /// A role that was found; none stands for everybody.
@@ -187,6 +192,11 @@ impl NewEntitlement {
             window,
             "must be later than `not_before`; leave either unset for no bound",
         );
+        checks.that(
+            "entitlement.floor",
+            !self.floor || self.effect == Effect::Denied,
+            "must forbid: set `effect` to DENIED, or write an ordinary rule",
+        );
         checks.done()
     }
 }
@@ -219,6 +229,7 @@ impl Entitlement {
             not_before: new.not_before,
             not_after: new.not_after,
             reason: new.reason,
+            floor: new.floor,
             revision: 1,
             create_time: now,
         })
@@ -277,6 +288,7 @@ mod tests {
             not_before: None,
             not_after: None,
             reason: String::new(),
+            floor: false,
         };
         change(&mut new);
         let id = EntitlementId("0197a1b2-0000-7000-8000-00c0ffee1234".parse().unwrap());
@@ -303,6 +315,20 @@ mod tests {
         assert!(window(5, 5).is_err());
         assert!(window(6, 5).is_err());
         assert!(create(|n| n.not_after = Some(Time::from_micros(0))).is_ok());
+    }
+
+    #[test]
+    fn a_floor_forbids() {
+        let floor = |effect| {
+            create(|n| {
+                n.floor = true;
+                n.effect = effect;
+            })
+        };
+        assert!(floor(Effect::Denied).is_ok_and(|made| made.floor));
+        for effect in [Effect::Available, Effect::Default, Effect::Required] {
+            assert!(floor(effect).is_err());
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ use kernel::{
     scope::{ScopeKind, TenantRef},
 };
 
+use crate::decision::{facts::store::plugin_list, model::Wanted};
+
 use super::{
     model::{self, EVERYBODY, Entitlement, EntitlementId, NewEntitlement, Target, Whom},
     store,
@@ -28,13 +30,15 @@ const LIST: Action =
     action("provost.entitlement.v1.EntitlementService/ListEntitlements", "list", Class::Read);
 const DELETE: Action =
     action("provost.entitlement.v1.EntitlementService/DeleteEntitlement", "delete", Class::Write);
+/// What the policy calls a rule that only the tenant's own officers may touch.
+const FLOOR: &str = "floor";
 /// What entitlements can be asked for.
 pub const ACTIONS: &[Action] = &[CREATE, GET, LIST, DELETE];
 
 /// Creates an entitlement in `parent`.
 pub async fn entitlement_create(ctx: &Ctx, parent: &str, new: NewEntitlement) -> Result<Entitlement> {
     let scope = ctx.tenant("parent", parent).await?;
-    let permit = ctx.authorize(CREATE, &scope).await?;
+    let permit = ctx.authorize_on(CREATE, object(new.floor).into(), &scope, false).await?;
     new.check()?;
     let mut tx = ctx.begin(&permit).await?;
     if let Some(first) = tx.replayed()? {
@@ -68,16 +72,27 @@ pub async fn entitlement_list(ctx: &Ctx, parent: &str, query: &ListQuery) -> Res
 pub async fn entitlement_delete(ctx: &Ctx, name: &str, etag: &str) -> Result<Entitlement> {
     let (tenant, slug) = parse(name)?;
     let scope = ctx.tenant("name", &tenant).await?;
-    let permit = ctx.authorize(DELETE, &scope).await?;
+    let floor = store::entitlement_get(&mut ctx.read().await?, scope.tenant()?.id, &slug).await?;
+    let floor = floor.is_some_and(|found| found.floor);
+    let permit = ctx.authorize_on(DELETE, object(floor).into(), &scope, false).await?;
     let mut tx = ctx.begin(&permit).await?;
     if let Some(first) = tx.replayed()? {
         return Ok(first);
     }
     let before = find(&mut tx, scope.tenant()?, &slug).await?;
+    // deleted and made again as a floor since the permit was asked for
+    if before.floor != floor {
+        return Err(Error::Conflict);
+    }
     before.matches(etag)?;
     store::entitlement_delete(&mut tx, &before).await?;
     tx.commit(permit.audit().target(&before).before(&before)).await?;
     Ok(before)
+}
+
+/// What the policy is asked about: whoever writes rules for a tenant must not take its floors away.
+fn object(floor: bool) -> &'static str {
+    if floor { FLOOR } else { CREATE.noun }
 }
 
 /// The tenant's name and the entitlement's slug.
@@ -108,20 +123,25 @@ async fn whom_find(db: &mut impl Executor, tenant: &TenantRef, role: &str) -> Re
     living.map(|found| Some((found.id, found.slug))).ok_or_else(|| Error::not_found("role", role))
 }
 
-/// The marketplace or plugin that `target` names.
+/// The marketplace, plugin or part of a plugin that `target` names.
 async fn target_find(db: &mut impl Executor, target: &str) -> Result<Target> {
-    let neither = |_| {
-        let forms = "`marketplaces/…` or `marketplaces/…/plugins/…`";
-        Error::invalid("entitlement.target", format!("`{}` is not a name of the form {forms}", clip(target)))
-    };
+    const FIELD: &str = "entitlement.target";
     if target.contains("/plugins/") {
-        let [_, _] =
-            name::parse("entitlement.target", "marketplaces/{}/plugins/{}", target).map_err(neither)?;
-        let plugin = catalog::ops::plugin_find(db, target).await?;
-        let plugin = plugin.ok_or_else(|| Error::not_found("plugin", target))?;
+        let wanted = Wanted::parse(FIELD, target)?;
+        let name = wanted.plugin_name();
+        let plugin = catalog::ops::plugin_find(db, &name).await?;
+        let plugin = plugin.ok_or_else(|| Error::not_found("plugin", &name))?;
+        let facts = plugin_list(db, Some(&name)).await?;
+        if !facts.iter().any(|plugin| wanted.is_in(plugin)) {
+            return Err(Error::not_found("part of a plugin", target));
+        }
         return Ok(Target { marketplace_id: plugin.marketplace_id, plugin_id: Some(plugin.plugin_id) });
     }
-    let [_] = name::parse("entitlement.target", "marketplaces/{}", target).map_err(neither)?;
+    let neither = |_| {
+        let forms = "`marketplaces/…` or `marketplaces/…/plugins/…`";
+        Error::invalid(FIELD, format!("`{}` is not a name of the form {forms}", clip(target)))
+    };
+    let [_] = name::parse(FIELD, "marketplaces/{}", target).map_err(neither)?;
     let marketplace = catalog::ops::marketplace_find(db, target).await?;
     let marketplace = marketplace.ok_or_else(|| Error::not_found("marketplace", target))?;
     Ok(Target { marketplace_id: marketplace.id, plugin_id: None })

@@ -71,6 +71,7 @@ fn new(id: String, entitlement: Option<pb::Entitlement>) -> Result<NewEntitlemen
         role: entitlement.role,
         target: entitlement.target,
         reason: entitlement.reason,
+        floor: entitlement.floor,
     })
 }
 
@@ -138,6 +139,7 @@ impl From<Entitlement> for pb::Entitlement {
             etag: entitlement.etag(),
             target: entitlement.target,
             reason: entitlement.reason,
+            floor: entitlement.floor,
         }
     }
 }

@@ -33,7 +33,7 @@ macro_rules! columns {
             role_slug!(),
             " AS role_slug, entitlement.marketplace_id, entitlement.plugin_id, entitlement.target, \
              entitlement.effect, entitlement.max_stage, entitlement.not_before, entitlement.not_after, \
-             entitlement.reason, entitlement.revision, entitlement.create_time"
+             entitlement.reason, entitlement.floor, entitlement.revision, entitlement.create_time"
         )
     };
 }
@@ -59,7 +59,7 @@ pub async fn entitlement_insert(tx: &mut Tx<'_>, new: &Entitlement) -> Result<()
     insert_one!(
         tx,
         "INSERT INTO entitlement (tenant_id, id, slug, role_id, marketplace_id, plugin_id, target, effect, \
-         max_stage, not_before, not_after, reason, revision, create_time)",
+         max_stage, not_before, not_after, reason, floor, revision, create_time)",
         [
             new.tenant_id,
             new.id,
@@ -73,6 +73,7 @@ pub async fn entitlement_insert(tx: &mut Tx<'_>, new: &Entitlement) -> Result<()
             new.not_before,
             new.not_after,
             new.reason.clone(),
+            new.floor,
             new.revision,
             new.create_time,
         ],

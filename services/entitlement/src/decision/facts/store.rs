@@ -2,9 +2,12 @@
 
 use ::decision::{Effect, Level, MaxStage, Plugin, Rule, Stage, Target};
 use catalog::model::{App, JsonList, Stage as Released};
-use kernel::{Result, clock::Time, db::Executor, ids::TenantId, on};
+use kernel::{Error, Result, clock::Time, db::Executor, ids::TenantId, on};
 
-use crate::entitlement::model::{Effect as Stored, MaxStage as Ceiling};
+use crate::{
+    decision::model::Wanted,
+    entitlement::model::{Effect as Stored, MaxStage as Ceiling},
+};
 
 /// Runs `$all`, or with `$and` for `only`.
 macro_rules! some_or_all {
@@ -205,7 +208,7 @@ macro_rules! plugins {
     };
 }
 
-/// The listed plugins, or the one of a resource name.
+/// The listed plugins, sorted by id, or the one of a resource name.
 pub async fn plugin_list(db: &mut impl Executor, only: Option<&str>) -> Result<Vec<Plugin>> {
     let rows: Vec<PluginRow> = match only {
         None => on!(db, |c| sqlx::query_as(plugins!()).fetch_all(c))?,
@@ -217,7 +220,9 @@ pub async fn plugin_list(db: &mut impl Executor, only: Option<&str>) -> Result<V
                 .fetch_all(c))?
         }
     };
-    Ok(rows.into_iter().map(Into::into).collect())
+    let mut plugins: Vec<Plugin> = rows.into_iter().map(Into::into).collect();
+    plugins.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    Ok(plugins)
 }
 
 #[derive(sqlx::FromRow)]
@@ -226,6 +231,7 @@ struct RuleRow {
     role: Option<String>,
     marketplace: String,
     plugin: Option<String>,
+    target: String,
     #[sqlx(try_from = "String")]
     effect: Stored,
     #[sqlx(try_from = "String")]
@@ -233,15 +239,19 @@ struct RuleRow {
     not_before: Option<Time>,
     not_after: Option<Time>,
     reason: String,
+    floor: bool,
 }
 
-impl From<RuleRow> for Rule {
-    fn from(row: RuleRow) -> Self {
+impl TryFrom<RuleRow> for Rule {
+    type Error = Error;
+
+    fn try_from(row: RuleRow) -> Result<Self> {
         let target = match row.plugin {
-            Some(plugin) => Target::Plugin(plugin_id(&row.marketplace, &plugin)),
+            // its target says of which part
+            Some(_) => Wanted::parse("target", &row.target)?.into_target(),
             None => Target::Marketplace(row.marketplace),
         };
-        Self {
+        Ok(Self {
             id: row.slug,
             tenant: None,
             role: row.role,
@@ -255,9 +265,9 @@ impl From<RuleRow> for Rule {
             seat_pool: None,
             not_before: row.not_before.map(Time::micros),
             not_after: row.not_after.map(Time::micros),
-            level: Level::Ordinary,
+            level: if row.floor { Level::Floor } else { Level::Ordinary },
             reason: row.reason,
-        }
+        })
     }
 }
 
@@ -279,12 +289,12 @@ pub async fn rule_list(db: &mut impl Executor, tenant: TenantId, only: Option<&s
         tenant,
         only,
         "SELECT e.slug, r.slug AS role, m.slug AS marketplace, p.slug AS plugin, e.effect, e.max_stage, \
-         e.not_before, e.not_after, e.reason FROM entitlement e \
+         e.not_before, e.not_after, e.reason, e.target, e.floor FROM entitlement e \
          JOIN marketplace m ON m.id = e.marketplace_id \
          LEFT JOIN plugin p ON p.marketplace_id = e.marketplace_id AND p.id = e.plugin_id AND p.delete_time IS NULL \
          LEFT JOIN role r ON r.tenant_id = e.tenant_id AND r.id = e.role_id \
          WHERE e.tenant_id = $1 AND (e.plugin_id IS NULL OR p.id IS NOT NULL)",
         "e.slug = $2"
     );
-    Ok(rows?.into_iter().map(Into::into).collect())
+    rows?.into_iter().map(TryInto::try_into).collect()
 }
