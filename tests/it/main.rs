@@ -15,6 +15,7 @@ mod cli;
 mod coverage;
 mod decisions;
 mod errors;
+mod gone;
 mod idempotency;
 mod lists;
 mod process;

@@ -10,6 +10,8 @@ macro_rules! ask {
     }};
 }
 
+pub use tenant::step;
+
 mod every;
 mod group;
 mod history;

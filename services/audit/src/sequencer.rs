@@ -69,7 +69,7 @@ pub struct Sequencer {
     /// One segment at a time.
     indexing: Turn<()>,
     metrics: Metrics,
-    reading: Reading,
+    reading: Arc<Reading>,
     stop: CancellationToken,
     worker: Mutex<Option<JoinHandle<()>>>,
 }
@@ -87,7 +87,7 @@ impl Sequencer {
             progress: watch::Sender::new(0),
             indexing: Turn::default(),
             metrics: Metrics::new(meter),
-            reading: Reading::default(),
+            reading: Arc::default(),
             stop: CancellationToken::new(),
             worker: Mutex::default(),
         });
@@ -355,7 +355,7 @@ impl Sequencer {
     }
 
     /// What this process remembers of the reading of its logs.
-    pub fn reading(&self) -> &Reading {
+    pub fn reading(&self) -> &Arc<Reading> {
         &self.reading
     }
 

@@ -15,7 +15,7 @@ use crate::{
     clock::{Clock, Time},
     config::Config,
     db::{
-        Db, Engine, Reader,
+        Db, Engine, Known, Reader,
         cache::{RowCache, TENANT},
         retry,
         tx::{Tx, payload_digest, record_alone},
@@ -131,6 +131,48 @@ impl Kernel {
             return false;
         }
         true
+    }
+
+    /// What this process does once it is known how a transaction with these events ended: it ends what was remembered of
+    /// the scopes that were written to, also when the end is not known for sure, and lets those know that wait for changes.
+    pub(crate) fn when_known(
+        self: &Arc<Self>,
+        events: Vec<Event>,
+        advanced: Option<(Uuid, i64)>,
+        more: Vec<Known>,
+    ) -> Known {
+        let kernel = Arc::clone(self);
+        Box::new(move |outcome| {
+            if let Some((scope, revision)) = advanced {
+                kernel.revisions.heard(scope, revision);
+            }
+            for event in &events {
+                kernel.wrote(event);
+            }
+            for known in more {
+                known(outcome);
+            }
+            if outcome.is_err() {
+                return;
+            }
+            for event in &events {
+                kernel.subjects.committed(&event.fresh);
+            }
+            if advanced.is_some() {
+                kernel.revisions.advanced.notify_waiters();
+            }
+            kernel.outbox.notify_one();
+        })
+    }
+
+    fn wrote(&self, event: &Event) {
+        self.authn.touched(event.noun);
+        for scope in event.logs() {
+            self.rows.changed(*scope);
+        }
+        if matches!(event.noun, "tenant" | "partner") {
+            self.rows.changed(Uuid::nil());
+        }
     }
 
     /// A context for work of the process itself.
@@ -392,34 +434,18 @@ impl Ctx {
         Scope::find(&mut self.read().await?, field, text).await
     }
 
-    /// Ends what was remembered of the scopes that a transaction wrote to, however it ended.
-    pub(crate) fn wrote(&self, event: &Event) {
-        self.kernel.authn.touched(event.noun);
-        for scope in event.logs() {
-            self.kernel.rows.changed(*scope);
-        }
-        if matches!(event.noun, "tenant" | "partner") {
-            self.kernel.rows.changed(Uuid::nil());
-        }
-    }
-
-    /// What decisions rest on has changed.
-    pub(crate) fn advanced(&self, scope: Uuid, count: i64) {
-        let revisions = &self.kernel.revisions;
-        let revision = if scope == CATALOG {
-            Revision { tenant: 0, catalog: count }
-        } else {
-            Revision { tenant: count, catalog: 0 }
-        };
-        let _ = self.revision.set(revisions.token(scope, revision));
-        revisions.advanced.notify_waiters();
-    }
-
-    pub(crate) fn committed(&self, event: &Event) {
+    /// Notes for the answer what was committed.
+    pub(crate) fn committed(&self, event: EventId, advanced: Option<(Uuid, i64)>) {
         // a retried use case commits once
-        let _ = self.event.set(event.id);
-        self.kernel.subjects.committed(&event.fresh);
-        self.kernel.outbox.notify_one();
+        let _ = self.event.set(event);
+        if let Some((scope, count)) = advanced {
+            let revision = if scope == CATALOG {
+                Revision { tenant: 0, catalog: count }
+            } else {
+                Revision { tenant: count, catalog: 0 }
+            };
+            let _ = self.revision.set(self.kernel.revisions.token(scope, revision));
+        }
     }
 
     /// Records an act that changes nothing, such as an audited read, before its answer leaves.

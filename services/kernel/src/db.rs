@@ -31,6 +31,10 @@ use batch::Batches;
 use group::{Kind, Writer};
 use shelf::{Shelf, Shelved};
 
+/// What is done once it is known how a transaction ended, before anybody is told: whoever asked for it may be gone by then,
+/// and this process has to know of the change all the same.
+pub(crate) type Known = Box<dyn FnOnce(&Result<()>) + Send>;
+
 /// A connection of either engine.
 pub enum Conn<'c> {
     /// Embedded.

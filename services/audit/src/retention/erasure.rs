@@ -1,6 +1,6 @@
 //! How a person leaves the record: the key of the sealed fields is destroyed, and what is not sealed is removed.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use kernel::{
     Ctx, Error, Result,
@@ -68,11 +68,14 @@ pub async fn subject_erase(ctx: &Ctx, log: &Sequencer, name: &str, reason: Strin
     let events = destroy_key(ctx, log, &mut tx, &before, &logs).await?;
     let (revision, erase_time) = (after.stamp.revision, after.stamp.update_time);
     let erasure = Erasure { principal: after.name(), reason, revision, erase_time, events };
+    let (kernel, reading) = (Arc::clone(ctx.kernel()), Arc::clone(log.reading()));
+    tx.once_known(move |_| {
+        kernel.subjects.forget();
+        // whoever searched while the transaction went on has read the person's words once more
+        reading.tails.forget();
+    });
     tx.commit(permit.audit().target(&erasure).after(&erasure)).await?;
     if !ctx.validate_only() {
-        ctx.kernel().subjects.forget();
-        // whoever searched while the transaction went on has read the person's words once more
-        log.reading().tails.forget();
         scrub(ctx).await;
     }
     Ok(erasure)

@@ -176,7 +176,7 @@ impl SubjectKeys {
 
     /// Destroys a person's key, if there is one; nothing that was sealed with it opens any more. Returns its id.
     ///
-    /// Call [`SubjectKeys::forget`] once the transaction has been committed.
+    /// Have [`SubjectKeys::forget`] called once it is known how the transaction ended.
     pub async fn destroy(
         &self,
         db: &mut impl Executor,

@@ -17,7 +17,7 @@ use sqlx::{
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::marks;
+use super::{Known, marks};
 use crate::{
     error::{Error, Result},
     ids::EventId,
@@ -105,21 +105,23 @@ struct Queue {
 struct Job {
     new: New,
     taken: Error,
+    known: Known,
     done: oneshot::Sender<Result<()>>,
 }
 
 impl Batches {
     /// Inserts a row and its record together with those that wait; returns once they are durable. A caller that goes away
-    /// does not undo it.
+    /// does not undo it, and `known` is done all the same.
     pub(super) async fn insert(
         &self,
         engine: &impl Engine,
         insert: Insert,
         record: Option<Record>,
+        known: Known,
     ) -> Result<()> {
         let Insert { head, row, taken } = insert;
         let (done, answer) = oneshot::channel();
-        if !self.push(head, Job { new: New { row, record }, taken, done }) {
+        if !self.push(head, Job { new: New { row, record }, taken, known, done }) {
             tokio::spawn(self.clone().serve(engine.clone(), head));
         }
         answer.await.unwrap_or_else(|_| Err(Error::internal("the statement of several changes was lost")))
@@ -157,15 +159,16 @@ fn size(waiting: usize) -> usize {
 
 async fn run(engine: &impl Engine, head: &'static str, jobs: Vec<Job>) {
     let (mut rows, mut callers) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
-    for Job { new, taken, done } in jobs {
+    for Job { new, taken, known, done } in jobs {
         rows.push(new);
-        callers.push((taken, done));
+        callers.push((taken, known, done));
     }
     let outcome = engine.insert(head, &rows).await;
     let alone = rows.len() > 1 && outcome.as_ref().is_err_and(is_of_one_row);
-    for (row, (taken, done)) in rows.iter().zip(callers) {
+    for (row, (taken, known, done)) in rows.iter().zip(callers) {
         let outcome =
             if alone { engine.insert(head, std::slice::from_ref(row)).await } else { outcome.clone() };
+        known(&outcome);
         // whoever has gone away needs no answer
         let _ = done.send(outcome.map_err(|e| e.on_unique(|| taken)));
     }
@@ -225,8 +228,11 @@ mod tests {
             let entry = if n % 40 == 7 { String::new() } else { n.to_string() };
             tokio::spawn(async move {
                 let refused = entry.is_empty();
-                let outcome = batches.insert(&table, insert(), Some(record(entry))).await;
+                let (say, heard) = std::sync::mpsc::channel();
+                let known = Box::new(move |end: &Result<()>| say.send(end.is_err()).unwrap());
+                let outcome = batches.insert(&table, insert(), Some(record(entry)), known).await;
                 assert_eq!(outcome.is_err(), refused);
+                assert_eq!(heard.try_recv().unwrap(), refused, "known before it is answered");
             })
         });
         for call in calls.collect::<Vec<_>>() {

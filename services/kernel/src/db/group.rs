@@ -10,8 +10,9 @@ use sqlx::{
     AssertSqlSafe, Connection as _, Executor as _, SqliteConnection,
     sqlite::{SqliteArguments, SqliteConnectOptions},
 };
-use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, Notify, OwnedMutexGuard, oneshot};
+use tokio::sync::{Mutex, MutexGuard, Notify, OwnedMappedMutexGuard, OwnedMutexGuard, oneshot};
 
+use super::Known;
 use crate::error::{Error, Result};
 
 /// Most transactions in one group: bounds how long the first waits and how much one failed flush undoes.
@@ -38,14 +39,18 @@ pub(super) struct Writer {
     moving: Arc<Mutex<()>>,
 }
 
-struct State {
+pub(super) struct State {
     conn: SqliteConnection,
     /// Whether the outer transaction is open.
     open: bool,
+    /// Whether it may be open although `open` does not say so: whoever began it went away in the middle.
+    opening: bool,
     /// Whether a savepoint is open whose owner has not finished.
     turn: bool,
     /// Transactions that are done but not yet on disk.
     group: Vec<oneshot::Sender<Result<()>>>,
+    /// What is done for each of them, and for the last, once it is known how their commit ended.
+    known: Vec<Known>,
     changed: Arc<Notify>,
 }
 
@@ -60,8 +65,15 @@ impl Writer {
     pub(super) async fn open(options: &SqliteConnectOptions) -> Result<Self> {
         let conn = SqliteConnection::connect_with(options).await?;
         let changed = Arc::new(Notify::new());
-        let state =
-            State { conn, open: false, turn: false, group: Vec::new(), changed: Arc::clone(&changed) };
+        let state = State {
+            conn,
+            open: false,
+            opening: false,
+            turn: false,
+            group: Vec::new(),
+            known: Vec::new(),
+            changed: Arc::clone(&changed),
+        };
         Ok(Self {
             state: Arc::new(Mutex::new(state)),
             waiting: Arc::default(),
@@ -81,10 +93,16 @@ impl Writer {
     }
 
     /// The connection itself, outside any transaction: for migrations.
-    pub(super) async fn connection(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>> {
-        let mut state = self.state.lock().await;
-        state.settle().await?;
-        Ok(MutexGuard::map(state, |s| &mut s.conn))
+    pub(super) async fn connection(&self) -> Result<OwnedMappedMutexGuard<State, SqliteConnection>> {
+        let mut state = Arc::clone(&self.state).lock_owned().await;
+        // on its own task, for the same reason as a commit: it may be one for others
+        let settle = async move {
+            let done = state.settle().await;
+            (state, done)
+        };
+        let (state, done) = tokio::spawn(settle).await.map_err(Error::internal)?;
+        done?;
+        Ok(OwnedMutexGuard::map(state, |s| &mut s.conn))
     }
 
     /// Moves the write-ahead log into the database file and empties it. Fails when a reader holds on to it.
@@ -115,6 +133,9 @@ impl Writer {
         // on its own task, for the same reason as a commit
         let finish = async move {
             state.undo_turn().await;
+            if !state.open {
+                state.give_up_opening().await;
+            }
             let begin = if std::mem::replace(&mut state.open, true) { "" } else { "BEGIN IMMEDIATE; " };
             let sql = format!("{begin}SAVEPOINT turn; {sql}; RELEASE turn");
             state.turn = true;
@@ -166,10 +187,21 @@ impl State {
         if self.open {
             self.conn.execute("SAVEPOINT turn").await?;
         } else {
+            self.give_up_opening().await;
+            self.opening = true;
             self.conn.execute("BEGIN IMMEDIATE; SAVEPOINT turn").await?;
-            self.open = true;
+            (self.open, self.opening) = (true, false);
         }
         Ok(())
+    }
+
+    /// Ends what may have been opened by a beginning that was given up. Nothing is in it.
+    async fn give_up_opening(&mut self) {
+        if self.opening {
+            // there may be nothing to end, and SQLite says so
+            let _ = self.conn.execute("ROLLBACK").await;
+            self.opening = false;
+        }
     }
 
     /// Undoes a turn that its owner left unfinished.
@@ -186,11 +218,13 @@ impl State {
         self.flush().await
     }
 
-    /// Commits the outer transaction and tells everybody in the group.
+    /// Commits the outer transaction and tells everybody in the group, once this process knows of all their changes.
     async fn flush(&mut self) -> Result<()> {
-        let group = std::mem::take(&mut self.group);
+        let (group, known) = (std::mem::take(&mut self.group), std::mem::take(&mut self.known));
         let was_open = std::mem::take(&mut self.open);
-        let result = match self.conn.execute("COMMIT").await {
+        let committed = self.conn.execute("COMMIT").await;
+        self.opening = false;
+        let result = match committed {
             Ok(_) => {
                 self.changed.notify_one();
                 Ok(())
@@ -202,6 +236,9 @@ impl State {
                 Err(Error::from(error))
             }
         };
+        for known in known {
+            known(&result);
+        }
         for member in group {
             // a member whose caller went away needs no answer
             let _ = member.send(result.clone());
@@ -217,11 +254,12 @@ impl WriterTx {
     }
 
     /// Ends the turn and returns once its changes are on disk. Runs on its own task: a caller that goes away in the
-    /// middle cannot leave the connection half-way.
-    pub(super) async fn commit(self) -> Result<()> {
+    /// middle cannot leave the connection half-way, and `known` is done all the same.
+    pub(super) async fn commit(self, known: Known) -> Result<()> {
         let Self { mut state, mut exit } = self;
         let Some(writer) = exit.writer.take() else { return Err(Error::internal("the transaction is over")) };
         let finish = async move {
+            state.known.push(known);
             if let Err(error) = state.conn.execute("RELEASE turn").await {
                 let _ = state.settle().await;
                 return Err(Error::from(error));
@@ -322,7 +360,7 @@ mod tests {
                 let mut tx = writer.begin(Kind::Change).await.unwrap();
                 insert(&mut tx, n).await;
                 match n % 3 {
-                    0 => tx.commit().await.unwrap(),
+                    0 => tx.commit(Box::new(|_| {})).await.unwrap(),
                     1 => tx.rollback().await.unwrap(),
                     _ => drop(tx),
                 }
@@ -358,6 +396,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_beginning_that_is_given_up_leaves_a_writer_that_works() {
+        let (_dir, writer) = writer().await;
+        for n in 0..200 {
+            let mut begin = Box::pin(writer.begin(Kind::Change));
+            let _ = futures::poll!(begin.as_mut());
+            for _ in 0..n % 7 {
+                tokio::task::yield_now().await;
+            }
+            drop(begin);
+            let mut tx = writer.begin(Kind::Change).await.unwrap();
+            insert(&mut tx, n).await;
+            tx.commit(Box::new(|_| {})).await.unwrap();
+        }
+        assert_eq!(numbers(&writer).await, (0..200).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
     async fn a_waiter_that_gives_up_does_not_strand_the_group() {
         let (_dir, writer) = writer().await;
         let mut first = writer.begin(Kind::Change).await.unwrap();
@@ -369,7 +424,7 @@ mod tests {
         while writer.waiting.load(Ordering::SeqCst) == 0 {
             tokio::task::yield_now().await;
         }
-        let commit = tokio::spawn(first.commit());
+        let commit = tokio::spawn(first.commit(Box::new(|_| {})));
         waiter.abort();
         commit.await.unwrap().unwrap();
         assert_eq!(numbers(&writer).await, [1]);

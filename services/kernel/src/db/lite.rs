@@ -4,7 +4,7 @@
 use sqlx::{AssertSqlSafe, SqliteConnection, sqlite::SqliteArguments};
 
 use super::{
-    Engine,
+    Engine, Known,
     batch::{self, Batches, Insert, New, Record},
     group::{Kind, Writer, WriterTx},
 };
@@ -56,16 +56,19 @@ impl LiteTx {
     }
 
     /// Commits the insert that waits, with its record.
-    pub(super) async fn commit_with(self, record: Option<Record>) -> Result<()> {
+    pub(super) async fn commit_with(self, record: Option<Record>, known: Known) -> Result<()> {
         let Some(held) = self.held else { return Err(Error::internal("the transaction holds no statement")) };
-        self.batches.insert(&self.writer, *held, record).await
+        self.batches.insert(&self.writer, *held, record, known).await
     }
 
-    pub(super) async fn commit(self) -> Result<()> {
+    pub(super) async fn commit(self, known: Known) -> Result<()> {
         match self.turn {
-            Some(turn) => turn.commit().await,
-            None if self.held.is_some() => self.commit_with(None).await,
-            None => Ok(()),
+            Some(turn) => turn.commit(known).await,
+            None if self.held.is_some() => self.commit_with(None, known).await,
+            None => {
+                known(&Ok(()));
+                Ok(())
+            }
         }
     }
 

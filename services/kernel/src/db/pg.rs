@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, postgres::PgArguments};
 
 use super::{
-    Engine,
+    Engine, Known,
     batch::{self, Batches, Insert, New, Record},
     shelf::{Shelf, Shelved},
 };
@@ -72,13 +72,23 @@ impl PgTx {
     }
 
     /// Commits the insert that waits, with its record.
-    pub(super) async fn commit_with(mut self, record: Option<Record>) -> Result<()> {
+    pub(super) async fn commit_with(mut self, record: Option<Record>, known: Known) -> Result<()> {
         let Some(held) = self.held.take() else { return Err(over()) };
-        self.batches.insert(&self.shelf, *held, record).await
+        self.batches.insert(&self.shelf, *held, record, known).await
     }
 
-    pub(super) async fn commit(self) -> Result<()> {
-        if self.held.is_some() { self.commit_with(None).await } else { self.end("COMMIT").await }
+    /// Runs on its own task: a caller that goes away while the COMMIT is on its way costs no connection, and this process
+    /// still hears how it ended.
+    pub(super) async fn commit(self, known: Known) -> Result<()> {
+        if self.held.is_some() {
+            return self.commit_with(None, known).await;
+        }
+        let finish = async move {
+            let outcome = self.end("COMMIT").await;
+            known(&outcome);
+            outcome
+        };
+        tokio::spawn(finish).await.map_err(Error::internal)?
     }
 
     pub(super) async fn rollback(mut self) -> Result<()> {

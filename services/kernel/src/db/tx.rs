@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use sqlx::AssertSqlSafe;
 
 use super::{
-    Conn, Engine, Executor,
+    Conn, Engine, Executor, Known,
     batch::{Insert, OUTBOX, Record},
 };
 pub use super::{lite::LiteTx, pg::PgTx};
@@ -39,6 +39,8 @@ pub struct Tx<'x> {
     replay: Option<String>,
     /// What was recorded beside the record of the commit.
     beside: Vec<Event>,
+    /// What else this process forgets or remembers when it ends.
+    known: Vec<Known>,
 }
 
 impl Executor for Tx<'_> {
@@ -59,13 +61,13 @@ impl EngineTx {
     /// Commits without an audit record: only for what is not state (samples), for what is derived from the log, and for
     /// the deployment's own key.
     pub async fn finish(self) -> Result<()> {
-        self.commit().await
+        self.commit(Box::new(|_| {})).await
     }
 
-    async fn commit(self) -> Result<()> {
+    async fn commit(self, known: Known) -> Result<()> {
         match self {
-            Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Sqlite(tx) => tx.commit(known).await,
+            Self::Postgres(tx) => tx.commit(known).await,
         }
     }
 
@@ -113,7 +115,14 @@ impl<'x> Tx<'x> {
     /// Begins; looks up the caller's request_id, if there is one.
     pub(crate) async fn begin(ctx: &'x Ctx, permit: &Permit) -> Result<Self> {
         let engine = ctx.kernel().db.begin();
-        let mut tx = Self { engine, ctx, scope: permit.scope().clone(), replay: None, beside: Vec::new() };
+        let mut tx = Self {
+            engine,
+            ctx,
+            scope: permit.scope().clone(),
+            replay: None,
+            beside: Vec::new(),
+            known: Vec::new(),
+        };
         tx.replay = tx.first_result().await?;
         Ok(tx)
     }
@@ -156,6 +165,12 @@ impl<'x> Tx<'x> {
         Ok(())
     }
 
+    /// Leaves something to do once it is known how the commit ended, before anybody is told, and also when the caller has
+    /// gone away by then: to forget what the change makes untrue. A dry run does none of it.
+    pub fn once_known(&mut self, known: impl FnOnce(&Result<()>) + Send + 'static) {
+        self.known.push(Box::new(known));
+    }
+
     /// Keys that the records so far have made.
     fn fresh(&mut self) -> Vec<FreshKey> {
         self.beside.last_mut().map_or_else(Vec::new, |event| std::mem::take(&mut event.fresh))
@@ -191,21 +206,13 @@ impl<'x> Tx<'x> {
             self.engine.rollback().await?;
             return Ok(event.id);
         }
-        let outcome = self.engine.commit().await;
-        // also when it is not known how it ended: then the database is asked
-        if let Some((scope, revision)) = revision {
-            self.ctx.kernel().revisions.heard(scope, revision);
-        }
-        // the record of the whole is the last, and the one that the answer names
-        let events = || self.beside.iter().chain([&event]);
-        events().for_each(|e| self.ctx.wrote(e));
-        outcome?;
-        if let Some((scope, revision)) = revision {
-            self.ctx.advanced(scope, revision);
-        }
-        self.ctx.committed(&event);
-        events().for_each(|e| self.ctx.committed(e));
-        Ok(event.id)
+        // the record of the whole is the one that the answer names
+        let id = event.id;
+        self.beside.push(event);
+        let known = self.ctx.kernel().when_known(self.beside, revision, self.known);
+        self.engine.commit(known).await?;
+        self.ctx.committed(id, revision);
+        Ok(id)
     }
 
     /// Inserts one row; see [`insert_one!`](crate::insert_one).
@@ -230,15 +237,15 @@ impl<'x> Tx<'x> {
     }
 
     async fn commit_held(self, log: uuid::Uuid, event: Event) -> Result<EventId> {
-        let record = Some(Record { log, id: event.id, entry: event.entry.clone() });
-        let outcome = match self.engine {
-            EngineTx::Postgres(tx) => tx.commit_with(record).await,
-            EngineTx::Sqlite(tx) => tx.commit_with(record).await,
-        };
-        self.ctx.wrote(&event);
-        outcome?;
-        self.ctx.committed(&event);
-        Ok(event.id)
+        let id = event.id;
+        let record = Some(Record { log, id, entry: event.entry.clone() });
+        let known = self.ctx.kernel().when_known(vec![event], None, self.known);
+        match self.engine {
+            EngineTx::Postgres(tx) => tx.commit_with(record, known).await?,
+            EngineTx::Sqlite(tx) => tx.commit_with(record, known).await?,
+        }
+        self.ctx.committed(id, None);
+        Ok(id)
     }
 
     /// Ends without having changed anything: for a call that finds nothing to do.
@@ -275,8 +282,9 @@ pub(crate) async fn record_alone(ctx: &Ctx, audit: Audit) -> Result<()> {
     for log in event.logs() {
         event_insert(&mut engine, *log, &event).await?;
     }
-    engine.commit().await?;
-    ctx.committed(&event);
+    let id = event.id;
+    engine.commit(ctx.kernel().when_known(vec![event], None, Vec::new())).await?;
+    ctx.committed(id, None);
     Ok(())
 }
 
