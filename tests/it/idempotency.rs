@@ -53,6 +53,43 @@ both_engines! {
         assert_eq!(reason(&refused), "REQUEST_ID_REUSED");
     }
 
+    async fn after_a_day_a_request_id_is_forgotten_and_its_row_goes(site: Site) {
+        let world = World::build(site).await;
+        let mut token = world::token_of(world::ACME, "owner", proto::token::v1::TokenKind::Personal);
+        let end = world.site.kernel().clock.now().plus(Duration::from_hours(72));
+        token.expire_time = Some(end.into());
+        let secret = world::create_token(&world.owner, world::ACME, token).await.unwrap().secret;
+        let owner = world.site.caller(&secret);
+        let other = "0197f0a0-0000-7000-8000-000000000003";
+        let mut client = RoleServiceClient::new(owner.channel.clone());
+        for (id, request_id) in [("banker", ID), ("trader", other)] {
+            client.create_role(owner.ask(create(id, "x", request_id))).await.unwrap();
+        }
+        world.site.advance(Duration::from_hours(24));
+        // the id is free for another request, whose result takes the place of the first
+        client.create_role(owner.ask(create("analyst", "Analyst", ID))).await.unwrap();
+        assert!(world.site.dump(&["request_result"]).await.contains(other));
+        // the job runs at the start and then now and then
+        let (engine, dir, url, clock) = world.site.stop().await;
+        let site = tests::Site::on(engine, dir, url, clock, &[]).await;
+        let gone = async { while site.dump(&["request_result"]).await.contains(other) {} };
+        tokio::time::timeout(Duration::from_mins(1), gone).await.expect("the old row is deleted");
+        assert!(site.dump(&["request_result"]).await.contains(ID), "what is younger than a day stays");
+    }
+
+    async fn a_refused_probe_with_a_request_id_is_recorded_once(site: Site) {
+        let world = World::build(site).await;
+        let mut client = RoleServiceClient::new(world.owner.channel.clone());
+        let denied = async |log: &str| events(&world.admin, log, "outcome = denied").await.len();
+        let before = denied("").await;
+        let refused = client.create_role(world.stranger.ask(create("banker", "Banker", ID))).await.unwrap_err();
+        assert_eq!(refused.code(), Code::NotFound);
+        assert_eq!(denied("").await, before + 1);
+        let refused = client.create_role(world.holders["finance"].ask(create("banker", "Banker", ID))).await.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+        assert_eq!(denied(world::ACME).await, 1);
+    }
+
     async fn a_malformed_request_id_is_refused(site: Site) {
         let world = World::build(site).await;
         let mut client = RoleServiceClient::new(world.owner.channel.clone());

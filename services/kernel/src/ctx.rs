@@ -1,6 +1,9 @@
 //! The request context: who calls, when, and the doors to permits and transactions.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 use futures::{Stream, StreamExt as _, stream::BoxStream};
 use proto::RpcRequest;
@@ -274,6 +277,8 @@ pub struct Ctx {
     validate_only: bool,
     event: OnceLock<EventId>,
     revision: OnceLock<String>,
+    /// Whether the policy said no.
+    refused: AtomicBool,
 }
 
 impl Ctx {
@@ -289,6 +294,7 @@ impl Ctx {
             validate_only: false,
             event: OnceLock::new(),
             revision: OnceLock::new(),
+            refused: AtomicBool::new(false),
         }
     }
 
@@ -375,6 +381,7 @@ impl Ctx {
         }
         // what the caller may not know of is recorded on the platform's log, not in the log of a stranger
         let log = if sees { scope.clone() } else { Scope::Platform };
+        self.refused.store(true, Ordering::Relaxed);
         let denied = Audit::new(action, log, permit.actor).denied(scope.to_string());
         self.record(denied).await?;
         Err(match (sees, covered) {
@@ -478,9 +485,9 @@ impl Ctx {
         &self.request_id
     }
 
-    /// Whether a repeated run finds the first one's result.
+    /// Whether a repeated run may find the first one's result; after a refusal, which is recorded, it finds nothing else.
     fn is_retry_safe(&self) -> bool {
-        !self.request_id.is_empty()
+        !self.request_id.is_empty() && !self.refused.load(Ordering::Relaxed)
     }
 
     /// Digest of the request under that key.

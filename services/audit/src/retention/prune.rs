@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use kernel::{
     Ctx, Error, Kernel, Result,
     authz::{Action, Class},
-    db::{Executor, retry},
+    db::{Executor, retry, tx::forget_results},
     scope::Scope,
 };
 use tokio::task::JoinHandle;
@@ -38,7 +38,7 @@ const CLEAR: i64 = 4_096;
 /// Time between two runs.
 const EVERY: Duration = Duration::from_hours(1);
 
-/// Prunes every log now and then until `stop`.
+/// Prunes every log now and then until `stop`, and deletes results of requests that are not remembered any more.
 pub fn spawn_pruner(kernel: &Arc<Kernel>, stop: CancellationToken) -> JoinHandle<()> {
     let kernel = Arc::clone(kernel);
     tokio::spawn(async move {
@@ -64,6 +64,10 @@ async fn prune_all(kernel: &Arc<Kernel>, stop: &CancellationToken) {
         }
         if let Err(error) = prune(kernel, scope).await {
             tracing::error!(%scope, %error, "a log was not pruned; the next run tries again");
+        }
+        // whoever has a log has results of requests too
+        if let Err(error) = forget_results(&kernel.db, scope, kernel.clock.now()).await {
+            tracing::error!(%scope, %error, "results of old requests were not deleted; the next run tries again");
         }
     }
 }

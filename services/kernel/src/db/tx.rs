@@ -4,13 +4,14 @@ use serde::de::DeserializeOwned;
 use sqlx::AssertSqlSafe;
 
 use super::{
-    Conn, Engine, Executor, Known,
+    Conn, Db, Engine, Executor, Known,
     batch::{Insert, OUTBOX, Record},
 };
 pub use super::{lite::LiteTx, pg::PgTx};
 use crate::{
     audit::{Audit, Event, subject::FreshKey},
     authz::Permit,
+    clock::Time,
     ctx::Ctx,
     error::{Error, Result},
     execute, hash,
@@ -21,6 +22,8 @@ use crate::{
 
 /// How long a request_id is remembered.
 const REMEMBERED: std::time::Duration = std::time::Duration::from_hours(24);
+/// Results of requests that are deleted in one transaction: bounds how long SQLite's only writer is held.
+const FORGOTTEN_AT_ONCE: i64 = 512;
 
 /// A transaction of either engine.
 pub enum EngineTx {
@@ -272,6 +275,21 @@ impl<'x> Tx<'x> {
         )?;
         // the same request_id was committed between our look-up and now: look again
         if changed == 0 { Err(Error::Conflict) } else { Ok(()) }
+    }
+}
+
+/// Deletes what is remembered of the scope's request_ids for longer than a day.
+pub async fn forget_results(db: &Db, scope: uuid::Uuid, now: Time) -> Result<()> {
+    let query = "DELETE FROM request_result WHERE scope_id = $1 AND request_id IN (SELECT request_id FROM request_result \
+         WHERE scope_id = $1 AND create_time <= $2 ORDER BY create_time LIMIT $3)";
+    loop {
+        let mut tx = db.begin_derived();
+        let until = now.minus(REMEMBERED);
+        let deleted = execute!(&mut tx, sqlx::query(query).bind(scope).bind(until).bind(FORGOTTEN_AT_ONCE))?;
+        tx.finish().await?;
+        if deleted == 0 {
+            return Ok(());
+        }
     }
 }
 
