@@ -113,6 +113,14 @@ impl Postgres {
         self.url(&name)
     }
 
+    /// URL of an empty database of one's own.
+    pub fn empty(&self) -> String {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("e{}", COUNT.fetch_add(1, Ordering::SeqCst));
+        psql(self.port, "postgres", &format!("CREATE DATABASE {name}")).unwrap();
+        self.url(&name)
+    }
+
     /// Runs SQL in a database.
     pub fn psql(&self, url: &str, sql: &str) -> String {
         let name = url.rsplit('/').next().unwrap();

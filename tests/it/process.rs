@@ -71,17 +71,63 @@ fn doctor_finds_what_is_wrong_and_says_what_to_do() {
     let data = dir.path().join("data");
     let output = process::run("provostd", &["doctor", "--listen", "127.0.0.1:0", "--data-dir", text(&data)]);
     assert!(output.status.success(), "{}", said(&output));
-    for check in ["clock", "port", "permissions", "disk", "database", "schema"] {
+    for check in ["clock", "port", "permissions", "disk", "audit keys", "database"] {
         assert!(said(&output).contains(check), "{check}: {}", said(&output));
     }
+    assert!(!data.exists(), "a look creates nothing");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let output = process::run("provostd", &["doctor", "--listen", &address, "--data-dir", text(&data)]);
     assert!(!output.status.success() && said(&output).contains("FAIL"), "{}", said(&output));
     let running = process::Daemon::start(&data, &[]);
+    // the key is there and nobody can read it as one
+    let bad = dir.path().join("bad.key");
+    std::fs::write(&bad, "not a key").unwrap();
+    for key in ["PROVOST__AUDIT__KEY_FILE", "PROVOST__AUDIT__PREVIOUS_KEY_FILE"] {
+        let mut doctor = process::command("provostd");
+        doctor.args(["doctor", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path().join("new"));
+        let output = doctor.env(key, &bad).output().unwrap();
+        assert!(!output.status.success() && said(&output).contains("bad.key"), "{key}: {}", said(&output));
+        let output = doctor.env(key, dir.path().join("none.key")).output().unwrap();
+        assert_eq!(output.status.success(), key.contains("AUDIT__KEY"), "{key}: {}", said(&output));
+    }
     let output = process::run("provostd", &["doctor", "--listen", "127.0.0.1:0", "--data-dir", text(&data)]);
     assert!(!output.status.success() && said(&output).contains("another provostd"), "{}", said(&output));
     drop(running);
+    let output = process::run("provostd", &["doctor", "--listen", "127.0.0.1:0", "--data-dir", text(&data)]);
+    assert!(output.status.success() && said(&output).contains("the newest"), "{}", said(&output));
+}
+
+#[test]
+fn a_schema_that_does_not_fit_is_told_by_doctor_refused_by_serve_and_mended_by_migrate() {
+    let server = tests::postgres::shared();
+    let url = server.empty();
+    let dir = tempfile::tempdir().unwrap();
+    let run = |verb: &str| {
+        let mut command = process::command("provostd");
+        command.args([verb, "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path());
+        command.env("PROVOST__DATABASE__URL", &url).output().unwrap()
+    };
+    let refused = |verb: &str, words: &str| {
+        let output = run(verb);
+        assert!(!output.status.success() && said(&output).contains(words), "{verb}: {}", said(&output));
+    };
+    refused("doctor", "run `provostd migrate`");
+    refused("serve", "run `provostd migrate`");
+    let tables = "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'";
+    assert_eq!(server.psql(&url, tables), "0", "neither of them touched it");
+    let newest = kernel::db::SCHEMA_NEWEST;
+    let output = run("migrate");
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains(&format!("from version 0 to {newest}")), "{}", said(&output));
+    let output = run("migrate");
+    assert!(output.status.success() && said(&output).contains("nothing to do"), "{}", said(&output));
+    let output = run("doctor");
+    assert!(output.status.success() && said(&output).contains("the newest"), "{}", said(&output));
+    server.psql(&url, "UPDATE _sqlx_migrations SET version = 9999 WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)");
+    for verb in ["doctor", "serve", "migrate"] {
+        refused(verb, "start the newer provostd");
+    }
 }
 
 async fn administrator(daemon: &process::Daemon) -> Caller {
@@ -149,7 +195,8 @@ async fn nothing_acknowledged_is_lost_and_nothing_is_half_written_under_kill_9()
     assert_eq!(there, recorded);
 }
 
-async fn roles(by: &Caller) -> std::collections::BTreeSet<String> {
+/// Names of all roles of `acme`.
+pub async fn roles(by: &Caller) -> std::collections::BTreeSet<String> {
     let (mut names, mut page_token) = (std::collections::BTreeSet::new(), String::new());
     loop {
         let request = role::ListRolesRequest {

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use kernel::{Kernel, Result, error::Error};
+use kernel::{Kernel, Result, config::Config, error::Error};
 use opentelemetry::metrics::Meter;
 use tokio::{
     sync::{Mutex as Turn, watch},
@@ -72,6 +72,11 @@ pub struct Sequencer {
     reading: Arc<Reading>,
     stop: CancellationToken,
     worker: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Whether the key that signs is there; the first start makes one that is not. Errors: a key file that cannot be used.
+pub fn keys_found(config: &Config) -> Result<bool> {
+    Keys::found(config)
 }
 
 impl Sequencer {

@@ -21,6 +21,7 @@ pub mod coverage;
 mod group;
 pub mod list;
 mod lite;
+pub mod look;
 mod pg;
 pub mod retry;
 mod shelf;
@@ -207,6 +208,8 @@ enum Inner {
     },
 }
 
+/// The schema version that this program brings.
+pub const SCHEMA_NEWEST: i64 = schema::NEWEST;
 /// Begins a snapshot on PostgreSQL.
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// The file of the embedded database inside the data directory.
@@ -421,13 +424,17 @@ fn lock_directory(dir: &Path) -> Result<File> {
     let path = dir.join(LOCK_FILE);
     let file = File::options().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path);
     let file = file.map_err(|e| away("cannot open the lock file in", &e))?;
-    file.try_lock().map_err(|_| Error::DatabaseUnavailable {
+    file.try_lock().map_err(|_| in_use(dir))?;
+    Ok(file)
+}
+
+fn in_use(dir: &Path) -> Error {
+    Error::DatabaseUnavailable {
         cause: format!(
             "another provostd uses the SQLite database in `{}`; stop it, choose another `server.data_dir`, or use PostgreSQL to run several",
             dir.display()
         ),
-    })?;
-    Ok(file)
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,18 @@
-//! `provostd doctor`: everything that the server needs, looked at before it is missed.
+//! `provostd doctor`: everything that the server needs, looked at before it is missed. It changes nothing.
 
-use std::{net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path, process::ExitCode};
+use std::{
+    cmp::Ordering, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path, process::ExitCode,
+};
 
 use kernel::{
     clock::Clock,
     config::Config,
-    db::{Db, Engine},
+    db::{
+        Engine, SCHEMA_NEWEST as NEWEST,
+        look::{Look, look},
+    },
 };
+use rustix::fs::{Access, access};
 
 /// Free space below which the record is at risk, in percent of the disk.
 const LOW_DISK_PERCENT: u64 = 20;
@@ -36,6 +42,7 @@ pub async fn run(config: Result<Config, Box<dyn std::error::Error>>) -> ExitCode
             findings.push(("tls", tls(&config)));
             findings.push(("permissions", permissions(&config)));
             findings.push(("disk", disk(&config)));
+            findings.push(("audit keys", keys(&config)));
             findings.extend(database(&config).await);
         }
     }
@@ -102,7 +109,7 @@ fn permissions(config: &Config) -> Finding {
         Some(m) if m & 0o077 != 0 => {
             Warn(format!("`{}` is open to others (mode {:o}); chmod 700", dir.display(), m & 0o777))
         }
-        Some(_) => match tempfile_in(dir) {
+        Some(_) => match access(dir, Access::WRITE_OK | Access::EXEC_OK) {
             Ok(()) => Fine(format!("`{}` is private and writable", dir.display())),
             Err(error) => Fail(format!("cannot write in `{}`: {error}; check its owner", dir.display())),
         },
@@ -111,12 +118,6 @@ fn permissions(config: &Config) -> Finding {
 
 fn mode(path: &Path) -> Option<u32> {
     std::fs::metadata(path).ok().map(|m| m.permissions().mode())
-}
-
-fn tempfile_in(dir: &Path) -> std::io::Result<()> {
-    let path = dir.join(".doctor");
-    std::fs::write(&path, b"")?;
-    std::fs::remove_file(path)
 }
 
 fn disk(config: &Config) -> Finding {
@@ -135,34 +136,43 @@ fn disk(config: &Config) -> Finding {
     }
 }
 
-async fn database(config: &Config) -> Vec<(&'static str, Finding)> {
-    let db = match Db::open(config).await {
-        Ok(db) => db,
-        Err(error) => return vec![("database", Fail(error.to_string()))],
-    };
-    let engine = match db.engine() {
-        Engine::Sqlite => "SQLite",
-        Engine::Postgres => "PostgreSQL",
-    };
-    let mut findings = match db.ping().await {
-        Ok(()) => vec![("database", Fine(format!("{engine} answers")))],
-        Err(error) => vec![("database", Fail(error.to_string()))],
-    };
-    findings.push(("schema", schema(&db).await));
-    db.close().await;
-    findings
+fn keys(config: &Config) -> Finding {
+    match audit::sequencer::keys_found(config) {
+        Err(error) => Fail(error.to_string()),
+        Ok(true) => Fine("the keys that sign the audit logs are readable".to_owned()),
+        Ok(false) if config.database.url.is_empty() => Fine("the first start makes one".to_owned()),
+        Ok(false) => Warn(
+            "the first start makes one; several provostd on one PostgreSQL need the same: copy it to `audit.key_file` of all"
+                .to_owned(),
+        ),
+    }
 }
 
-async fn schema(db: &Db) -> Finding {
-    match db.schema_versions().await {
-        Err(error) => Fail(error.to_string()),
-        Ok((found, newest)) if found == newest => Fine(format!("version {found}, the newest")),
-        Ok((found, newest)) if found > newest => {
-            Fail(format!("version {found} is newer than this provostd ({newest}); start the newer provostd"))
+async fn database(config: &Config) -> Vec<(&'static str, Finding)> {
+    match look(config).await {
+        Err(error) => vec![("database", Fail(error.to_string()))],
+        Ok(Look::Nothing) => vec![("database", Fine("SQLite: the first start makes it".to_owned()))],
+        Ok(Look::Answers(engine, found)) => {
+            let name = match engine {
+                Engine::Sqlite => "SQLite",
+                Engine::Postgres => "PostgreSQL",
+            };
+            vec![("database", Fine(format!("{name} answers"))), ("schema", schema(engine, found))]
         }
-        Ok((found, newest)) if db.engine() == Engine::Sqlite => {
-            Fine(format!("version {found}, will become {newest} at the next start"))
+    }
+}
+
+fn schema(engine: Engine, found: i64) -> Finding {
+    match (engine, found.cmp(&NEWEST)) {
+        (_, Ordering::Equal) => Fine(format!("version {found}, the newest")),
+        (_, Ordering::Greater) => {
+            Fail(format!("version {found} is newer than this provostd ({NEWEST}); start the newer provostd"))
         }
-        Ok((found, newest)) => Warn(format!("version {found}, needed is {newest}; run `provostd migrate`")),
+        (Engine::Sqlite, Ordering::Less) => {
+            Fine(format!("version {found}, will become {NEWEST} at the next start"))
+        }
+        (Engine::Postgres, Ordering::Less) => {
+            Fail(format!("version {found}, needed is {NEWEST}; run `provostd migrate`"))
+        }
     }
 }

@@ -1,6 +1,11 @@
 //! The Ed25519 keys that sign checkpoints: a file, or two while verifiers change over.
 
-use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use kernel::{Result, config::Config, error::Error};
@@ -15,17 +20,25 @@ pub struct Keys(Vec<[u8; 32]>);
 impl Keys {
     /// Reads the configured files; makes the current key when its file is missing.
     pub fn load(config: &Config) -> Result<Self> {
-        let audit = &config.audit;
-        let current = if audit.key_file.as_os_str().is_empty() {
-            config.server.data_dir.join(FILE)
-        } else {
-            audit.key_file.clone()
-        };
+        let (audit, current) = (&config.audit, current(config));
         let mut seeds = vec![if current.exists() { read(&current)? } else { make(&current)? }];
         if !audit.previous_key_file.as_os_str().is_empty() {
             seeds.push(read(&audit.previous_key_file)?);
         }
         Ok(Self(seeds))
+    }
+
+    /// Reads the configured files and makes none. Whether the current key is there; if not, the first start makes it.
+    pub fn found(config: &Config) -> Result<bool> {
+        let current = current(config);
+        let found = current.exists();
+        if found {
+            read(&current)?;
+        }
+        if !config.audit.previous_key_file.as_os_str().is_empty() {
+            read(&config.audit.previous_key_file)?;
+        }
+        Ok(found)
     }
 
     /// The key that a key file's text holds.
@@ -63,6 +76,14 @@ impl Keys {
 
     fn signers(&self, name: &str) -> Result<Vec<Ed25519Signer>> {
         self.0.iter().map(|seed| Ed25519Signer::from_seed(name, seed).map_err(Error::internal)).collect()
+    }
+}
+
+/// File of the current key.
+fn current(config: &Config) -> PathBuf {
+    match &config.audit.key_file {
+        unset if unset.as_os_str().is_empty() => config.server.data_dir.join(FILE),
+        file => file.clone(),
     }
 }
 
