@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     net::TcpListener,
     os::unix::{fs::chown, process::CommandExt as _},
     path::{Path, PathBuf},
@@ -127,21 +128,49 @@ impl Postgres {
         psql(self.port, name, sql).unwrap()
     }
 
-    /// Stops it at once, as a machine that loses power would.
+    /// Stops it at once, as a machine that loses power would; [`Postgres::again`] starts it on the same data and port.
+    pub fn crash(&mut self) {
+        self.tell("stop");
+        while psql(self.port, "postgres", "SELECT 1").is_ok() {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Starts it after a crash.
+    pub fn again(&mut self) {
+        self.tell("start");
+        assert!(self.answers(), "PostgreSQL did not come back");
+    }
+
+    fn tell(&mut self, word: &str) {
+        let stdin = self.leash.stdin.as_mut().unwrap();
+        writeln!(stdin, "{word}").and_then(|()| stdin.flush()).unwrap();
+    }
+
+    /// Stops it at once and for good.
     pub fn kill(&mut self) {
         drop(self.leash.stdin.take());
         let _ = self.leash.wait();
     }
 }
 
-/// `$0` directory, `$1` postgres, `$2` port: runs until standard input closes.
-const LEASHED: &str = r#""$1" -D "$0/data" -p "$2" -k "$0" -c listen_addresses=127.0.0.1 -c max_connections=300 \
-    -c shared_buffers=64MB -c logging_collector=off >"$0/log" 2>&1 </dev/null &
-pid=$!
-cat >/dev/null
+/// `$0` directory, `$1` postgres, `$2` port: runs until standard input closes, stopping and starting as it is told.
+const LEASHED: &str = r#"dir=$0 bin=$1 port=$2
+start() {
+    "$bin" -D "$dir/data" -p "$port" -k "$dir" -c listen_addresses=127.0.0.1 -c max_connections=300 \
+        -c shared_buffers=64MB -c logging_collector=off >>"$dir/log" 2>&1 </dev/null &
+    pid=$!
+}
+start
+while read -r word; do
+    case $word in
+        stop) kill -QUIT $pid; wait $pid ;;
+        start) start ;;
+    esac
+done
 kill -QUIT $pid
 wait $pid
-rm -rf "$0""#;
+rm -rf "$dir""#;
 
 fn psql(port: u16, database: &str, sql: &str) -> Result<String, String> {
     let output = Command::new("psql")

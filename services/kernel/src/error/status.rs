@@ -116,10 +116,12 @@ impl Error {
                     .to_owned()
             }
             Self::DatabaseUnavailable { .. } => {
-                "the database does not answer; nothing was changed, repeat the call a little later".to_owned()
+                "the database does not answer; a change may or may not have been made: repeat the call a little later, with the same request_id"
+                    .to_owned()
             }
             Self::Deadline => {
-                "the call ran out of time and nothing was changed; allow more time or ask for less".to_owned()
+                "the call ran out of time; a change may or may not have been made: repeat it with the same request_id, and allow more time or ask for less"
+                    .to_owned()
             }
             Self::Internal { .. } | Self::Unique { .. } => {
                 "internal error; give the incident id to the operator".to_owned()
