@@ -13,7 +13,36 @@ pub fn reason(status: &Status) -> String {
     info.reason
 }
 
+/// Sends bytes as a gRPC message and returns the status.
+async fn sent(url: &str, rpc: &str, secret: &str, encoding: Option<&str>, frame: Vec<u8>) -> Status {
+    let bearer = format!("Bearer {secret}");
+    let mut headers =
+        vec![("content-type", "application/grpc-web+proto"), ("authorization", bearer.as_str())];
+    headers.extend(encoding.map(|e| ("grpc-encoding", e)));
+    let answer = tests::http::send(http::Method::POST, &format!("{url}/{rpc}"), &headers, frame).await;
+    Status::from_header_map(&answer.headers).unwrap_or_else(|| panic!("{}", answer.text()))
+}
+
 both_engines! {
+    async fn bytes_that_are_no_message_and_methods_that_are_not_there_have_a_reason(site: Site) {
+        let world = World::build(site).await;
+        let (url, secret) = (world.site.running.url(), world.owner.secret.as_str());
+        const GET: &str = "provost.role.v1.RoleService/GetRole";
+        let frame = |body: &[u8]| [&[0, 0, 0, 0, u8::try_from(body.len()).unwrap()], body].concat();
+        // a field whose length goes past the end; an impossible tag; text that is no UTF-8; a frame cut off; none at all
+        for bytes in [frame(&[0x0a, 0x7f, b'x']), frame(&[0xff; 12]), frame(&[0x0a, 0x01, 0xff]), vec![0, 0, 0, 0, 9, 1], vec![], vec![7, 0, 0, 0, 0]] {
+            let status = sent(&url, GET, secret, None, bytes.clone()).await;
+            assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "INVALID_MESSAGE"), "{bytes:?}: {status:?}");
+        }
+        for rpc in ["provost.role.v1.RoleService/ReadRole", "provost.none.v1.NoneService/Get"] {
+            let status = sent(&url, rpc, secret, None, frame(&[])).await;
+            assert_eq!((status.code(), reason(&status).as_str()), (Code::Unimplemented, "UNIMPLEMENTED"), "{rpc}: {status:?}");
+            assert!(status.message().contains(rpc), "{}", status.message());
+        }
+        let status = sent(&url, GET, secret, Some("snappy"), vec![1, 0, 0, 0, 1, 0]).await;
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::Unimplemented, "UNIMPLEMENTED"), "{status:?}");
+    }
+
     async fn stale_etag_is_aborted(site: Site) {
         let world = World::build(site).await;
         let mut client = RoleServiceClient::new(world.owner.channel.clone());

@@ -17,6 +17,7 @@ mod decisions;
 mod errors;
 mod gone;
 mod idempotency;
+mod limits;
 mod lists;
 mod process;
 mod quickstart;

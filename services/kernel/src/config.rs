@@ -47,8 +47,12 @@ pub struct Server {
     pub max_message_bytes: usize,
     /// Requests in flight.
     pub max_concurrent_requests: usize,
+    /// Answers that go on, open at a time.
+    pub max_streams: usize,
     /// Open connections.
     pub max_connections: usize,
+    /// Longest time until a new connection says something, seconds.
+    pub handshake_timeout_seconds: u64,
     /// Longest request, seconds.
     pub request_timeout_seconds: u64,
     /// Longest wait for requests in flight at shutdown, seconds.
@@ -303,6 +307,8 @@ impl Config {
         let positive = [
             ("server.max_concurrent_requests", self.server.max_concurrent_requests),
             ("server.max_connections", self.server.max_connections),
+            ("server.max_streams", self.server.max_streams),
+            ("server.handshake_timeout_seconds", usize::from(self.server.handshake_timeout_seconds > 0)),
             ("server.max_message_bytes", self.server.max_message_bytes),
             ("database.max_connections", self.database.max_connections as usize),
             ("usage.max_body_bytes", self.usage.max_body_bytes),

@@ -25,6 +25,10 @@ pub enum Error {
     },
     /// INVALID_ARGUMENT: the page token.
     PageToken,
+    /// INVALID_ARGUMENT: bytes that are no message of the method.
+    Message(String),
+    /// UNIMPLEMENTED: no such method, or a compression that nobody here knows.
+    Unimplemented(String),
     /// INVALID_ARGUMENT: a marketplace refused whole.
     Marketplace(String),
     /// OUT_OF_RANGE: a place that the audit log does not have, or has no more.

@@ -109,7 +109,8 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
     let policies = Policies::new(&kernel, &telemetry.meter());
     jobs.push(policies.spawn_follower(stop.clone()));
     let router = server.add_routes(routes(&kernel, &sequencer, &policies, &telemetry, &stop).await);
-    let incoming = Bounded::new(listener, settings.max_connections);
+    let patience = Duration::from_secs(settings.handshake_timeout_seconds);
+    let incoming = Bounded::new(listener, settings.max_connections, patience);
     let until = stop.clone();
     let served =
         tokio::spawn(router.serve_with_incoming_shutdown(incoming, async move { until.cancelled().await }));
@@ -174,7 +175,8 @@ fn tls(config: &Config) -> Result<Option<ServerTlsConfig>, StartError> {
     let read = |path: &std::path::Path| {
         std::fs::read(path).map_err(|e| StartError::Tls(format!("cannot read `{}`: {e}", path.display())))
     };
-    Ok(Some(ServerTlsConfig::new().identity(Identity::from_pem(read(cert)?, read(key)?))))
+    let patience = Duration::from_secs(config.server.handshake_timeout_seconds);
+    Ok(Some(ServerTlsConfig::new().identity(Identity::from_pem(read(cert)?, read(key)?)).timeout(patience)))
 }
 
 impl Running {

@@ -13,14 +13,17 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, StatusCode};
+use http_body_util::BodyExt as _;
 use kernel::{
     Kernel,
     ctx::CallInfo,
-    error::Error,
+    error::{Error, http::Refusal},
+    ids::clip,
     telemetry::{CallMetrics, Telemetry, remote_context},
 };
 use opentelemetry::trace::TraceContextExt as _;
-use tokio::sync::Semaphore;
+use prost::Message as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{
     Code, Status,
     transport::server::{TcpConnectInfo, TlsConnectInfo},
@@ -33,6 +36,10 @@ const SHED_PAUSE: Duration = Duration::from_millis(250);
 /// Answered also under full load: what watches us must not be shed with the rest.
 const ALWAYS: [&str; 4] = ["/healthz", "/readyz", "/metrics", "/grpc.health.v1.Health/Check"];
 
+/// How the framework begins to say that bytes are no message.
+const UNREADABLE: [&str; 4] =
+    ["failed to decode", "protocol error", "Unexpected EOF", "Missing request message"];
+
 /// Longest user agent that is recorded, characters.
 const MAX_USER_AGENT: usize = 256;
 
@@ -41,6 +48,9 @@ pub struct Gate {
     kernel: Arc<Kernel>,
     metrics: CallMetrics,
     slots: Semaphore,
+    /// For answers that go on: each holds a place until its last message.
+    streams: Arc<Semaphore>,
+    streaming: HashSet<String>,
     limit: Duration,
     /// Paths that become a metric label; any other is counted under one name.
     paths: HashSet<String>,
@@ -57,6 +67,8 @@ impl Gate {
         Self {
             metrics: CallMetrics::new(&telemetry.meter()),
             slots: Semaphore::new(settings.max_concurrent_requests),
+            streams: Arc::new(Semaphore::new(settings.max_streams)),
+            streaming: streaming(),
             limit: Duration::from_secs(settings.request_timeout_seconds),
             paths: rpcs.chain(ALWAYS.map(str::to_owned)).collect(),
             kernel: Arc::clone(kernel),
@@ -82,6 +94,14 @@ pub async fn gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Nex
         gate.metrics.shed();
         return refuse(Error::Overloaded { retry_after: SHED_PAUSE }, grpc, "");
     }
+    let stream = gate.streaming.contains(&path).then(|| Arc::clone(&gate.streams).try_acquire_owned());
+    let stream = match stream.transpose() {
+        Ok(stream) => stream,
+        Err(_) => {
+            gate.metrics.shed();
+            return refuse(Error::Overloaded { retry_after: SHED_PAUSE }, grpc, "");
+        }
+    };
     let _in_flight = gate.metrics.started();
     let id = gate.kernel.ids.new_id(gate.kernel.clock.now());
     let remote = remote_context(request.headers());
@@ -101,8 +121,12 @@ pub async fn gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Nex
     request.extensions_mut().insert(info);
     let answered = tokio::time::timeout(limit, next.run(request).instrument(span.clone())).await;
     let response = match answered {
-        Ok(response) => explained(response, grpc),
+        Ok(response) => explained(response, grpc, &path, &id.to_string()),
         Err(_) => refuse(Error::Deadline, grpc, ""),
+    };
+    let response = match stream {
+        Some(place) => response.map(|body| holding(body, place)),
+        None => response,
     };
     let code = code(&response, grpc);
     gate.metrics.finished(&method, code, begun.elapsed());
@@ -122,32 +146,54 @@ fn refuse(error: Error, grpc: bool, incident: &str) -> Response {
     if grpc {
         return error.into_status(incident).into_http::<Body>();
     }
-    let status = match error.code() {
-        Code::ResourceExhausted => StatusCode::SERVICE_UNAVAILABLE,
-        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    let body = serde_json::json!({"code": error.code() as i32, "message": error.message()});
-    let mut response = (status, axum::Json(body)).into_response();
-    if matches!(error, Error::Overloaded { .. }) {
-        response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"));
-    }
-    response
+    let shed = matches!(error, Error::Overloaded { .. });
+    let refusal = Refusal::from(error);
+    let refusal = if shed { refusal.under(StatusCode::SERVICE_UNAVAILABLE) } else { refusal };
+    refusal.answer(incident).into_response()
 }
 
-/// The framework's own refusals get a reason like all others: a message over the limit comes as OUT_OF_RANGE without one.
-fn explained(response: Response, grpc: bool) -> Response {
-    if !grpc
-        || code(&response, grpc) != "OUT_OF_RANGE"
-        || response.headers().contains_key("grpc-status-details-bin")
-    {
+/// The framework's own refusals get a reason like all others; it gives them none.
+fn explained(response: Response, grpc: bool, path: &str, incident: &str) -> Response {
+    if !grpc || response.headers().contains_key("grpc-status-details-bin") {
         return response;
     }
-    let error = Error::Limit {
-        limit: "server.max_message_bytes".to_owned(),
-        message: "the message is larger than the server accepts; send less at once".to_owned(),
+    let Some(status) = Status::from_header_map(response.headers()) else { return response };
+    let error = match (status.code(), status.message()) {
+        (Code::OutOfRange, _) => Error::Limit {
+            limit: "server.max_message_bytes".to_owned(),
+            message: "the message is larger than the server accepts; send less at once".to_owned(),
+        },
+        // the router says nothing about a method that it does not have
+        (Code::Unimplemented, "") => Error::Unimplemented(format!("the method `{}`", clip(path))),
+        (Code::Unimplemented, message) => Error::Unimplemented(format!("what the message needs ({message})")),
+        (Code::Internal, message) if UNREADABLE.iter().any(|m| message.starts_with(m)) => {
+            Error::Message(message.to_owned())
+        }
+        (Code::Internal, message) => Error::internal(message),
+        _ => return response,
     };
-    refuse(error, grpc, "")
+    refuse(error, grpc, incident)
+}
+
+/// The body, which holds its place until it has been sent or dropped.
+fn holding(body: Body, place: OwnedSemaphorePermit) -> Body {
+    Body::new(body.map_frame(move |frame| {
+        let _held = &place;
+        frame
+    }))
+}
+
+/// Paths of the RPCs whose answer is a stream.
+fn streaming() -> HashSet<String> {
+    let set = prost_types::FileDescriptorSet::decode(proto::DESCRIPTOR_SET).unwrap_or_default();
+    let mut paths = HashSet::new();
+    for file in &set.file {
+        for service in &file.service {
+            let streams = service.method.iter().filter(|m| m.server_streaming());
+            paths.extend(streams.map(|m| format!("/{}.{}/{}", file.package(), service.name(), m.name())));
+        }
+    }
+    paths
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::{FutureExt as _, Stream, future::BoxFuture};
@@ -12,6 +13,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    time::Sleep,
 };
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
@@ -19,23 +21,29 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 pub struct Bounded {
     listener: Arc<TcpListener>,
     slots: Arc<Semaphore>,
+    patience: Duration,
     next: BoxFuture<'static, io::Result<Connection>>,
 }
 
 impl Bounded {
-    /// Accepts from `listener` while fewer than `limit` connections are open.
-    pub fn new(listener: TcpListener, limit: usize) -> Self {
+    /// Accepts from `listener` while fewer than `limit` connections are open. One that has said nothing after `patience` is
+    /// closed: it would hold its slot for ever.
+    pub fn new(listener: TcpListener, limit: usize, patience: Duration) -> Self {
         let (listener, slots) = (Arc::new(listener), Arc::new(Semaphore::new(limit)));
-        let next = accept(Arc::clone(&listener), Arc::clone(&slots)).boxed();
-        Self { listener, slots, next }
+        let next = accept(Arc::clone(&listener), Arc::clone(&slots), patience).boxed();
+        Self { listener, slots, patience, next }
     }
 }
 
-async fn accept(listener: Arc<TcpListener>, slots: Arc<Semaphore>) -> io::Result<Connection> {
+async fn accept(
+    listener: Arc<TcpListener>,
+    slots: Arc<Semaphore>,
+    patience: Duration,
+) -> io::Result<Connection> {
     let slot = slots.acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     stream.set_nodelay(true)?;
-    Ok(Connection { stream, _slot: slot })
+    Ok(Connection { stream, silence: Some(Box::pin(tokio::time::sleep(patience))), _slot: slot })
 }
 
 impl Stream for Bounded {
@@ -43,7 +51,7 @@ impl Stream for Bounded {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Poll::Ready(outcome) = self.next.poll_unpin(cx) else { return Poll::Pending };
-        self.next = accept(Arc::clone(&self.listener), Arc::clone(&self.slots)).boxed();
+        self.next = accept(Arc::clone(&self.listener), Arc::clone(&self.slots), self.patience).boxed();
         Poll::Ready(Some(outcome))
     }
 }
@@ -51,6 +59,8 @@ impl Stream for Bounded {
 /// A connection that gives its slot back when it closes.
 pub struct Connection {
     stream: TcpStream,
+    /// How long it may be silent, until it has said something.
+    silence: Option<Pin<Box<Sleep>>>,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -68,7 +78,18 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.silence = None;
+        }
+        if read.is_pending()
+            && let Some(silence) = &mut self.silence
+            && silence.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
     }
 }
 

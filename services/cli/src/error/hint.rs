@@ -38,6 +38,9 @@ fn text(reason: Reason, noun: Option<&str>, name: &str) -> Option<String> {
         Reason::InvalidMarketplace => {
             "mend the directory and try it with `provost marketplace import DIR --validate-only`"
         }
+        Reason::InvalidMessage | Reason::Unimplemented => {
+            "`provost --version` and `provost health` show whether command and server are of one release"
+        }
         Reason::CredentialMissing => {
             "give a token with --token-file FILE or PROVOST_TOKEN, or store one with `provost context add NAME --token-file FILE`"
         }

@@ -22,6 +22,8 @@ impl Error {
             Self::Filter { .. } => Reason::InvalidFilter,
             Self::PageToken => Reason::InvalidPageToken,
             Self::Marketplace(_) => Reason::InvalidMarketplace,
+            Self::Message(_) => Reason::InvalidMessage,
+            Self::Unimplemented(_) => Reason::Unimplemented,
             Self::OutOfRange(_) => Reason::AuditOutOfRange,
             Self::Unauthenticated(credential) => credential.reason(),
             Self::DutyMissing { .. } => Reason::DutyMissing,
@@ -46,9 +48,12 @@ impl Error {
     /// The gRPC code.
     pub fn code(&self) -> Code {
         match self {
-            Self::Invalid(_) | Self::Filter { .. } | Self::PageToken | Self::Marketplace(_) => {
-                Code::InvalidArgument
-            }
+            Self::Invalid(_)
+            | Self::Filter { .. }
+            | Self::PageToken
+            | Self::Marketplace(_)
+            | Self::Message(_) => Code::InvalidArgument,
+            Self::Unimplemented(_) => Code::Unimplemented,
             Self::OutOfRange(_) => Code::OutOfRange,
             Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::DutyMissing { .. } | Self::TokenScope { .. } => Code::PermissionDenied,
@@ -100,6 +105,12 @@ impl Error {
             Self::Conflict => "another change won at the same time; repeat the call".to_owned(),
             Self::Precondition { message, .. } | Self::Limit { message, .. } | Self::Marketplace(message) => {
                 message.clone()
+            }
+            Self::Message(cause) => {
+                format!("the message cannot be read ({cause}); encode it by the contract that the server runs")
+            }
+            Self::Unimplemented(what) => {
+                format!("{what} is not known here; compare the client's contract with the server's reflection")
             }
             Self::StorageFull { percent } => format!(
                 "storage is {percent} % full and has no room for the record of this act; nothing was changed: make room or raise `audit.storage_quota_mib`, reads still work"
@@ -189,7 +200,12 @@ impl Error {
             Self::Internal { .. } | Self::Unique { .. } => {
                 note("incident", incident);
             }
-            Self::Marketplace(_) | Self::Unauthenticated(_) | Self::Conflict | Self::Deadline => {}
+            Self::Marketplace(_)
+            | Self::Message(_)
+            | Self::Unimplemented(_)
+            | Self::Unauthenticated(_)
+            | Self::Conflict
+            | Self::Deadline => {}
         }
         details.set_error_info(reason_text(self.reason()), proto::ERROR_DOMAIN, metadata);
         details
