@@ -5,10 +5,13 @@ use kernel::{
     authz::{Action, Class},
     db::Executor,
     error::Error,
-    ids::{PrincipalId, TenantId},
+    ids::{PrincipalId, Slug, TenantId, clip},
     scope::{Scope, ScopeKind},
 };
-use tenancy::holding::roles_of;
+use tenancy::{
+    holding::roles_of,
+    principal::{name::parse, store::principal_get},
+};
 
 use crate::{
     meter::{METERS, Meter},
@@ -98,13 +101,29 @@ async fn own(
     Ok((Holder { principal: Some(id), role, unit }, facts.and_then(|f| f.owner_id)))
 }
 
-/// Figures of the tenant `parent`, sorted by meter and group. Every event received before the call is in them.
-pub async fn usage_query(ctx: &Ctx, parent: &str, query: &UsageQuery) -> Result<Vec<Figure>> {
+/// Figures of the tenant `parent`, or of its `principal`, sorted by meter and group. Every event received before the call is
+/// in them.
+pub async fn usage_query(
+    ctx: &Ctx,
+    parent: &str,
+    principal: &str,
+    query: &UsageQuery,
+) -> Result<Vec<Figure>> {
     let scope = ctx.tenant("parent", parent).await?;
-    // a question is about the whole tenant, so it is never the caller's own and members are refused: there is no
-    // question about one principal yet
-    ctx.authorize_own(QUERY, &scope, false).await?;
-    let mut figures = store::amount_sum(&mut ctx.read().await?, scope.tenant()?.id, query).await?;
+    let slug = one_of(&scope, principal)?;
+    let caller = ctx.caller();
+    let own = caller.home.id() == scope.id()
+        && caller.principal.as_ref().is_some_and(|p| Some(&p.slug) == slug.as_ref());
+    ctx.authorize_own(QUERY, &scope, own).await?;
+    let mut db = ctx.read().await?;
+    let holder = match &slug {
+        None => None,
+        Some(slug) => {
+            let found = principal_get(&mut db, scope.id(), slug).await?;
+            Some(found.ok_or_else(|| Error::not_found("principal", clip(principal)))?.id)
+        }
+    };
+    let mut figures = store::amount_sum(&mut db, scope.tenant()?.id, holder, query).await?;
     if figures.len() > store::MAX_FIGURES {
         return Err(Error::Limit {
             limit: "usage.rows".to_owned(),
@@ -116,6 +135,19 @@ pub async fn usage_query(ctx: &Ctx, parent: &str, query: &UsageQuery) -> Result<
     }
     figures.sort();
     Ok(figures)
+}
+
+/// The slug of the scope's principal that `name` names; none when it is empty.
+fn one_of(scope: &Scope, name: &str) -> Result<Option<Slug>> {
+    const FIELD: &str = "principal";
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let (parent, slug) = parse(FIELD, name)?;
+    if parent != scope.to_string() {
+        return Err(Error::invalid(FIELD, format!("`{}` is no principal of `{scope}`", clip(name))));
+    }
+    Ok(Some(slug))
 }
 
 /// The built-in meters, sorted by key.

@@ -23,7 +23,7 @@ impl UsageService for UsageRpc {
     ) -> Result<Response<pb::QueryUsageResponse>, Status> {
         self.0
             .serve(request, |ctx, r| async move {
-                let figures = ops::usage_query(&ctx, &r.parent, &query(&ctx, &r)?).await?;
+                let figures = ops::usage_query(&ctx, &r.parent, &r.principal, &query(&ctx, &r)?).await?;
                 let rows = figures.into_iter().map(|f| row(&r.parent, f)).collect();
                 Ok(pb::QueryUsageResponse { rows, complete_through: Some(ctx.now().into()) })
             })

@@ -132,21 +132,28 @@ pub async fn amount_insert(tx: &mut Tx<'_>, tenant: TenantId, holder: Holder, ro
     Ok(())
 }
 
-/// Sums by meter and dimension, unsorted, at most one more than [`MAX_FIGURES`]. What was deleted keeps its name.
-pub async fn amount_sum(db: &mut impl Executor, tenant: TenantId, query: &UsageQuery) -> Result<Vec<Figure>> {
+/// Sums by meter and dimension, of everybody or of one principal, unsorted, at most one more than [`MAX_FIGURES`]. What was
+/// deleted keeps its name.
+pub async fn amount_sum(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    principal: Option<PrincipalId>,
+    query: &UsageQuery,
+) -> Result<Vec<Figure>> {
     let has = |dimension| query.group_by.contains(&dimension);
     let grouped =
         |dimension: Dimension, yes: &'static str, no: &'static str| if has(dimension) { yes } else { no };
     let text = format!(
         "SELECT s.meter, s.value, {} AS role, {} AS unit, {} AS principal, {} AS client \
          FROM (SELECT a.tenant_id, a.meter, CAST(SUM(a.amount) AS BIGINT) AS value{columns} FROM usage_amount a \
-               WHERE a.tenant_id = $1 AND a.time >= $2 AND a.time < $3 AND a.meter IN ({}) \
+               WHERE a.tenant_id = $1 AND a.time >= $2 AND a.time < $3 AND a.meter IN ({}){} \
                GROUP BY a.tenant_id, a.meter{columns} LIMIT {}) s{}{}{}",
         grouped(Dimension::Role, "COALESCE(r.slug, '')", "''"),
         grouped(Dimension::Unit, "COALESCE(u.slug, '')", "''"),
         grouped(Dimension::Principal, "COALESCE(p.slug, '')", "''"),
         grouped(Dimension::Client, "s.client", "''"),
         parameters(4, query.meters.len()),
+        principal.map_or_else(String::new, |_| format!(" AND a.principal_id = ${}", 4 + query.meters.len())),
         MAX_FIGURES + 1,
         grouped(Dimension::Role, " LEFT JOIN role r ON r.tenant_id = s.tenant_id AND r.id = s.role_id", ""),
         grouped(Dimension::Unit, " LEFT JOIN unit u ON u.tenant_id = s.tenant_id AND u.id = s.unit_id", ""),
@@ -161,6 +168,9 @@ pub async fn amount_sum(db: &mut impl Executor, tenant: TenantId, query: &UsageQ
         let mut sum = sqlx::query_as(AssertSqlSafe(text)).bind(tenant).bind(query.start).bind(query.end);
         for meter in &query.meters {
             sum = sum.bind(meter.key);
+        }
+        if let Some(principal) = principal {
+            sum = sum.bind(principal);
         }
         sum.fetch_all(c)
     })

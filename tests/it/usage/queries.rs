@@ -111,6 +111,35 @@ both_engines! {
         assert_eq!((refused.code(), reason(&refused).as_str()), (Code::PermissionDenied, "TOKEN_SCOPE"));
     }
 
+    async fn a_member_sees_the_own_figures_and_nobody_elses(site: Site) {
+        let desk = Desk::open(site).await;
+        let (owner, member) = (&desk.world.owner, &desk.world.holders["member"]);
+        let own = staff::ingest_token(owner, "member").await;
+        assert_eq!(desk.send(&desk.maria, &event("hers", at(-2), 5)).await, json!({}));
+        assert_eq!(desk.send(&own, &event("own", at(-1), 70)).await, json!({}));
+        let of = |id: &str| pb::QueryUsageRequest {
+            principal: if id.is_empty() { String::new() } else { world::child(world::ACME, "principals", id) },
+            meters: vec!["tokens.output".to_owned()],
+            ..Default::default()
+        };
+        let figures = async |by, id| query(by, of(id)).await.map(|a| a.rows.iter().map(|r| r.value).collect::<Vec<_>>());
+        assert_eq!(figures(member, "member").await.unwrap(), [70]);
+        for id in ["", "maria", "nobody"] {
+            let refused = figures(member, id).await.unwrap_err();
+            assert_eq!((refused.code(), reason(&refused).as_str()), (Code::PermissionDenied, "DUTY_MISSING"), "{id}");
+        }
+        for (id, sum) in [("member", vec![70]), ("maria", vec![5]), ("sam", vec![]), ("", vec![75])] {
+            assert_eq!(figures(owner, id).await.unwrap(), sum, "{id}");
+        }
+        let refused = figures(owner, "nobody").await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::NotFound, "RESOURCE_NOT_FOUND"));
+        for strange in ["tenants/globex/principals/owner", "partners/northwind/principals/carla", "maria"] {
+            let bad = pb::QueryUsageRequest { principal: strange.to_owned(), ..Default::default() };
+            let refused = query(owner, bad).await.unwrap_err();
+            assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID_FIELD"), "{strange}");
+        }
+    }
+
     async fn meters_are_listed_by_key_with_their_units(site: Site) {
         let desk = Desk::open(site).await;
         let by = &desk.world.holders["member"];

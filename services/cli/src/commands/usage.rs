@@ -9,6 +9,7 @@ use crate::{
     args::{WatchArgs, choice, time},
     client::{Link, MAX_ANSWER_BYTES},
     error::{Exit, Result},
+    names::beside,
 };
 
 /// Verbs of usage.
@@ -37,6 +38,9 @@ pub struct Query {
     /// One figure for each of these; repeatable
     #[arg(long, value_delimiter = ',', value_parser = choice("provost.usage.v1.UsageDimension"))]
     group_by: Vec<i32>,
+    /// Only what this principal used
+    #[arg(long, value_name = "PRINCIPAL")]
+    principal: Option<String>,
     /// From when: `2026-11-01` or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = time)]
     from: Option<Timestamp>,
@@ -55,8 +59,9 @@ fn client(link: Link) -> UsageServiceClient<Link> {
 pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
     let Command::Query(args) = command;
     let parent = app.names.tenant(args.parent.as_deref())?;
-    let Query { meters, group_by, from: start_time, to: end_time, watch, .. } = args;
-    let request = QueryUsageRequest { parent, meters, start_time, end_time, group_by };
+    let Query { meters, group_by, principal, from: start_time, to: end_time, watch, .. } = args;
+    let principal = principal.map_or_else(|| Ok(String::new()), |id| beside(&parent, "principals", &id))?;
+    let request = QueryUsageRequest { parent, meters, start_time, end_time, group_by, principal };
     app.read(watch.watch, request, async |l, r| client(l).query_usage(r).await).await
 }
 
