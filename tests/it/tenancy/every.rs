@@ -89,7 +89,8 @@ fn aimed(noun: &str, method: &MethodDescriptor, name: &str, parent: &str) -> Opt
     let aim = match method.name() {
         "CreateTenant" => ("tenant.partner", parent),
         _ if has(method, "parent") => {
-            ("parent", if has(method, "filter") || has(method, "request_id") { parent } else { name })
+            let of_a_tenant = !method.name().ends_with("Members");
+            ("parent", if of_a_tenant { parent } else { name })
         }
         _ if has(method, "name") => ("name", name),
         _ if method.name().starts_with("Update") => (inner.as_str(), name),

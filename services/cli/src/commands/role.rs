@@ -9,7 +9,7 @@ use proto::role::v1::{
 
 use crate::{
     app::{App, Page},
-    args::{ChangeArgs, DangerArgs, ListArgs, PageArgs, Verb, VerbArgs, YesArgs, mask},
+    args::{ChangeArgs, DangerArgs, ListArgs, Verb, VerbArgs, YesArgs, mask},
     client::{Link, MAX_ANSWER_BYTES},
     error::{Exit, Result},
     names::{Name, beside, member},
@@ -71,7 +71,7 @@ pub enum Command {
         /// Which role
         name: String,
         #[command(flatten)]
-        page: PageArgs,
+        list: ListArgs,
     },
     /// Let a role have everything that another role has
     Include(IncludeArgs),
@@ -192,14 +192,13 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         }
         Command::AddMember(args) => add_member(&args, app).await,
         Command::RemoveMember { member, yes } => remove_member(&member, yes, app).await,
-        Command::Members { name, page } => {
+        Command::Members { name, list } => {
             let parent = app.names.in_tenant("roles", &name)?.to_string();
-            let ask = |Page { page_size, page_token, .. }| ListRoleMembersRequest {
-                parent: parent.clone(),
-                page_size,
-                page_token,
+            let ask = |Page { filter, order_by, page_size, page_token }| {
+                let parent = parent.clone();
+                ListRoleMembersRequest { parent, page_size, page_token, filter, order_by }
             };
-            app.list_plain(&page, ask, async |l, r| client(l).list_role_members(r).await).await
+            app.list(false, &list, ask, async |l, r| client(l).list_role_members(r).await).await
         }
         Command::Include(args) => include(&args, app).await,
         Command::Exclude { include, yes } => exclude(&include, yes, app).await,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernel::{Kernel, Result, audit::Resource as _, db::list::ListQuery, list_query, mask::Mask};
+use kernel::{Kernel, Result, audit::Resource as _, list_query, mask::Mask};
 use proto::group::v1::{self as pb, group_service_server::GroupService};
 use tonic::{Request, Response, Status, async_trait};
 
@@ -99,9 +99,7 @@ impl GroupService for GroupRpc {
     ) -> Result<Response<pb::ListGroupMembersResponse>, Status> {
         self.0
             .serve(request, |ctx, r| async move {
-                let query =
-                    ListQuery { page_size: r.page_size, page_token: r.page_token, ..ListQuery::default() };
-                let page = member::group_member_list(&ctx, &r.parent, &query).await?;
+                let page = member::group_member_list(&ctx, &r.parent, &list_query!(r)).await?;
                 let members = page.items.into_iter().map(Into::into).collect();
                 Ok(pb::ListGroupMembersResponse { members, next_page_token: page.next_page_token })
             })

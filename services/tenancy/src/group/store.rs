@@ -61,7 +61,7 @@ const MEMBER_LIST: ListSpec = ListSpec {
     columns: member_columns!(),
     from: member_from!(),
     id: "m.id",
-    fields: &[Field::time("create_time", "m.create_time")],
+    fields: &[Field::text("member_id", "p.slug"), Field::time("create_time", "m.create_time")],
     order: "create_time",
     deleted: "p.delete_time",
 };
@@ -180,7 +180,7 @@ pub async fn group_member_delete(tx: &mut Tx<'_>, group: &Group, member: &GroupM
     changed_one(rows)
 }
 
-/// One page of a group's members, the oldest membership first.
+/// One page of a group's members.
 pub async fn group_member_list(
     db: &mut impl Executor,
     tenant: TenantId,

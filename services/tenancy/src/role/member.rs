@@ -196,7 +196,11 @@ const MEMBERS: ListSpec = ListSpec {
     columns: columns!(),
     from: from!(),
     id: "m.id",
-    fields: &[Field::time("create_time", "m.create_time")],
+    fields: &[
+        Field::text("member_id", "COALESCE(p.slug, g.slug)"),
+        Field::words("kind", "m.member_kind", &["principal", "group"]),
+        Field::time("create_time", "m.create_time"),
+    ],
     order: "create_time",
     deleted: "COALESCE(p.delete_time, g.delete_time)",
 };
@@ -262,7 +266,7 @@ async fn role_member_delete(tx: &mut Tx<'_>, role: &Role, member: &RoleMember) -
     changed_one(rows)
 }
 
-/// One page of a role's holders, the oldest membership first.
+/// One page of a role's holders.
 async fn role_member_select(
     db: &mut impl Executor,
     role: &Role,
