@@ -19,6 +19,7 @@ mod gone;
 mod idempotency;
 mod limits;
 mod lists;
+mod nodes;
 mod process;
 mod quickstart;
 mod schema;
