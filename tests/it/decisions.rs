@@ -92,7 +92,7 @@ pub async fn create(by: &Caller, id: &str, new: Entitlement) -> Result<Entitleme
         .into_inner())
 }
 
-async fn check(by: &Caller, who: &str, plugin: &str) -> Result<Decision, Status> {
+pub async fn check(by: &Caller, who: &str, plugin: &str) -> Result<Decision, Status> {
     let principal =
         if who.contains('/') { who.to_owned() } else { world::child(world::ACME, "principals", who) };
     let request = CheckRequest { principal, plugin: plugin.to_owned(), revision_token: String::new() };

@@ -14,6 +14,7 @@ mod catalog;
 mod cli;
 mod coverage;
 mod decisions;
+mod deployment;
 mod errors;
 mod gone;
 mod idempotency;

@@ -37,7 +37,7 @@ impl Metrics {
                 "Signed events that a sink has not come to",
             ),
             lag_seconds: gauge(
-                "provost.sink.lag.seconds",
+                "provost.sink.lag",
                 "s",
                 "Age of the oldest event that a sink has not come to",
             ),
