@@ -9,11 +9,12 @@ use proto::{
     role::v1::{self as role, role_service_client::RoleServiceClient},
     token::v1::TokenKind,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::{
     collector::Collector,
-    http,
+    http, market,
     process::Daemon,
+    raw,
     site::Caller,
     world::{self, ACME},
 };
@@ -62,7 +63,8 @@ async fn start(collector_url: &str, dir: &std::path::Path) -> Daemon {
                 // everything that the product itself ever says
                 (
                     "PROVOST__TELEMETRY__LOG",
-                    "info,kernel=trace,server=trace,access=trace,tenancy=trace,metering=trace",
+                    "info,kernel=trace,server=trace,access=trace,tenancy=trace,catalog=trace,entitlement=trace,decision=trace,\
+                     metering=trace,audit=trace,tlog=trace,sink=trace",
                 ),
             ],
         )
@@ -109,7 +111,49 @@ async fn busy(admin: &Caller, url: &str) -> Vec<String> {
     }]});
     assert_eq!(http::post_logs(url, &ingest, body.to_string()).await.status, 200);
     assert_eq!(http::post_logs(url, &ingest, "{\"my salary is 42").await.status, 400);
-    vec![admin.secret.clone(), personal, ingest, unknown]
+    let kept = vec![admin.secret.clone(), personal, ingest, unknown];
+    busy_elsewhere(admin).await;
+    kept
+}
+
+/// The same with the catalogue, rules, decisions, the record and where it goes.
+async fn busy_elsewhere(admin: &Caller) {
+    market::import(admin, &market::small(&["kit"])).await.unwrap();
+    let mut broken = market::small(&["kit"]);
+    broken.insert(market::LISTING.to_owned(), b"{\"name\": \"my salary is 42".to_vec());
+    market::import(admin, &broken).await.unwrap_err();
+    let call = async |rpc: &str, request: Value| raw::json(admin, &format!("provost.{rpc}"), request).await;
+    let (create, plugin) =
+        ("entitlement.v1.EntitlementService/CreateEntitlement", "marketplaces/vendor/plugins/kit");
+    let rule = json!({"role": "*", "target": plugin, "effect": "EFFECT_AVAILABLE", "reason": "Zaphod Beeblebrox asked"});
+    call(create, json!({"parent": ACME, "entitlement": rule})).await.unwrap();
+    let role = json!({"role": "Zaphod Beeblebrox", "target": plugin, "effect": "EFFECT_AVAILABLE"});
+    call(create, json!({"parent": ACME, "entitlement": role})).await.unwrap_err();
+    for who in ["zaphod", "Zaphod Beeblebrox"] {
+        let asked = json!({"principal": format!("{ACME}/principals/{who}"), "plugin": plugin});
+        let _ = call("decision.v1.DecisionService/Check", asked).await;
+    }
+    for filter in ["text(\"Beeblebrox\")", "Beeblebrox Beeblebrox ("] {
+        let asked = json!({"parent": ACME, "filter": filter});
+        let _ = call("audit.v1.AuditService/ListAuditEvents", asked.clone()).await;
+        let export = proto::audit::v1::ExportAuditEventsRequest {
+            parent: ACME.to_owned(),
+            filter: filter.to_owned(),
+            ..Default::default()
+        };
+        let mut client =
+            proto::audit::v1::audit_service_client::AuditServiceClient::new(admin.channel.clone());
+        if let Ok(answer) = client.export_audit_events(admin.ask(export)).await {
+            let mut parts = answer.into_inner();
+            while let Ok(Some(_)) = parts.message().await {}
+        }
+    }
+    for url in ["https://siem.invalid/my%20salary%20is%2042?key=Beeblebrox", "my salary is 42"] {
+        let sink = json!({"displayName": "Zaphod Beeblebrox", "webhook": {"url": url}});
+        let new = json!({"parent": ACME, "sinkId": "siem", "sink": sink});
+        let _ = call("sink.v1.SinkService/CreateSink", new).await;
+    }
+    let _ = call("sink.v1.SinkService/TestSink", json!({"name": format!("{ACME}/sinks/siem")})).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
