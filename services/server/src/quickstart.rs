@@ -1,4 +1,5 @@
-//! `provostd quickstart`: a sample partner and client on SQLite, through the same wire that everybody uses.
+//! `provostd quickstart`: a sample partner and client on SQLite, through the same wire that everybody uses; only marketplaces
+//! are imported by the use case itself, in process.
 //!
 //! Every step asks before it creates, so a second run on the same directory changes nothing and counts nothing twice.
 

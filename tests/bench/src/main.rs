@@ -6,6 +6,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_precision_loss,
+    clippy::too_many_lines,
     reason = "a bench that cannot go on stops; figures are rounded for people"
 )]
 
