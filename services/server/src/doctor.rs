@@ -1,9 +1,11 @@
 //! `provostd doctor`: everything that the server needs, looked at before it is missed.
 
-use std::{net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path, process::ExitCode};
+use std::{
+    net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path, process::ExitCode, time::Duration,
+};
 
 use kernel::{
-    clock::Clock,
+    clock::{Clock, Time},
     config::Config,
     db::{Db, Engine},
 };
@@ -12,6 +14,9 @@ use kernel::{
 const LOW_DISK_PERCENT: u64 = 20;
 /// A clock before this (2026-01-01) was never set.
 const EARLIEST_CLOCK_MICROS: i64 = 1_767_225_600_000_000;
+
+/// Clocks of servers on one database may be this far apart.
+const MOST_SKEW: Duration = Duration::from_millis(100);
 
 /// How one check ended.
 enum Finding {
@@ -149,8 +154,31 @@ async fn database(config: &Config) -> Vec<(&'static str, Finding)> {
         Err(error) => vec![("database", Fail(error.to_string()))],
     };
     findings.push(("schema", schema(&db).await));
+    findings.extend(skew(&db).await.map(|finding| ("clocks", finding)));
     db.close().await;
     findings
+}
+
+/// How far the clock of a shared database is from ours: every process that serves on it is held against the same clock.
+async fn skew(db: &Db) -> Option<Finding> {
+    let before = Clock::System.now();
+    let theirs = match db.clock().await {
+        Ok(theirs) => theirs?,
+        Err(error) => return Some(Fail(error.to_string())),
+    };
+    Some(apart(theirs, (before, Clock::System.now())))
+}
+
+/// Compares a time with the two between which it was asked for.
+fn apart(theirs: Time, (before, after): (Time, Time)) -> Finding {
+    let apart = before.since(theirs).max(theirs.since(after));
+    let text = format!("the database's and this machine's are {} ms apart", apart.as_millis());
+    if apart > MOST_SKEW {
+        return Warn(format!(
+            "{text}; of two acts on two servers the later one may come first in the log: set the clocks (timedatectl set-ntp true)"
+        ));
+    }
+    Fine(text)
 }
 
 async fn schema(db: &Db) -> Finding {
@@ -164,5 +192,22 @@ async fn schema(db: &Db) -> Finding {
             Fine(format!("version {found}, will become {newest} at the next start"))
         }
         Ok((found, newest)) => Warn(format!("version {found}, needed is {newest}; run `provostd migrate`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_that_are_too_far_apart_are_said_to_be() {
+        let at = |ms: i64| Time::from_micros(ms * 1_000);
+        let asked = (at(1_000), at(1_020));
+        for theirs in [1_000, 1_010, 1_120, 900] {
+            assert!(matches!(apart(at(theirs), asked), Fine(_)), "{theirs}");
+        }
+        for theirs in [1_121, 899, 0, 100_000] {
+            assert!(matches!(apart(at(theirs), asked), Warn(text) if text.contains("clocks")), "{theirs}");
+        }
     }
 }
