@@ -55,7 +55,7 @@ both_engines! {
         let zoe = json!({"kind": "PRINCIPAL_KIND_USER", "displayName": "Zoe Xiuhtecuhtli", "email": "zoe.x@acme.example"});
         call("principal.v1.PrincipalService/CreatePrincipal", json!({"parent": world::ACME, "principalId": "zoe", "principal": zoe})).await;
         let name = "tenants/acme/principals/zoe";
-        let married = json!({"principal": {"name": name, "displayName": "Zoe Zimmermann"}, "updateMask": "displayName"});
+        let married = json!({"principal": {"name": name, "displayName": "Zoe Zimmermann"}});
         call("principal.v1.PrincipalService/UpdatePrincipal", married).await;
         for (id, display_name, filter) in [
             ("former", "Acts", "text(\"XIUHTECUHTLI\")"),

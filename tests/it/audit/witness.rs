@@ -113,8 +113,7 @@ both_engines! {
                 let head = sequencer.catch_up(*scope).await.unwrap();
                 sequencer.covering(*scope, head.size - 1, Duration::from_secs(5)).await.unwrap();
             }
-            let published = meta::publish(kernel, 2).await.unwrap();
-            assert!(published >= if round == 0 { scopes.len() } else { 1 }, "{published} of {}", scopes.len());
+            assert!(meta::publish(kernel, 2).await.unwrap() > 0);
             let mut reader = kernel.db.reader().await.unwrap();
             let left = store::log_unpublished(&mut reader, (META, uuid::Uuid::nil()), 100).await.unwrap();
             assert!(left.is_empty(), "{left:?}");

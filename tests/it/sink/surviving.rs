@@ -114,7 +114,7 @@ async fn a_sink_can_be_taken_over_within_ten_seconds_though_a_sending_takes_long
     };
     // time stands still: what is left of the lease is what was written last
     let left = async || Some(lease().await.1.since(kernel.clock.now())).filter(|left| !left.is_zero());
-    let first = until("the lease is taken", left).await;
+    let first = until("the lease is taken", async || left().await).await;
     // the sinks are looked at once a second
     assert!(first + Duration::from_secs(1) <= Duration::from_secs(10), "{first:?}");
     let holder = lease().await.0;
