@@ -12,7 +12,7 @@ use crate::{
 
 /// How long a lease is good without being renewed: what a take-over may have to wait, and then the time between two looks.
 /// A sending may take longer: the lease is renewed meanwhile.
-pub const LEASE: Duration = Duration::from_secs(6);
+const LEASE: Duration = Duration::from_secs(6);
 /// Renewed when less than this is left.
 const RENEW: Duration = Duration::from_secs(4);
 /// How often it is looked at during a sending.
