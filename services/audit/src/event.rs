@@ -27,7 +27,7 @@ mod term;
 #[cfg(test)]
 mod tests;
 mod tree;
-mod words;
+pub mod words;
 
 pub use filter::Filter;
 pub use follow::event_tail;

@@ -20,12 +20,13 @@ use hyper_util::{
     },
     rt::TokioExecutor,
 };
-use kernel::{Result, error::Error};
+use kernel::{Result, error::Error, telemetry};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 use tower::Service;
+use tracing::Instrument as _;
 
 /// Where one may connect to, decided on the addresses that a name resolves to: what a name means can change between two looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +179,21 @@ impl Client {
     }
 
     /// Sends one request; the whole of it, body included, takes at most `patience`, and the answer's body at most `limit` bytes.
+    /// Where traces are kept, it is a span of the trace in which it is sent, and says so to the other side (W3C Trace Context).
     pub async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, String)],
+        body: Bytes,
+        patience: Duration,
+        limit: usize,
+    ) -> Result<Answer> {
+        let span = tracing::info_span!("send", otel.name = %format!("send {method}"), otel.kind = "client");
+        self.exchange(method, url, headers, body, patience, limit).instrument(span).await
+    }
+
+    async fn exchange(
         &self,
         method: Method,
         url: &str,
@@ -190,6 +205,9 @@ impl Client {
         let mut request = Request::builder().method(method).uri(url).header("user-agent", "provost");
         for (name, value) in headers {
             request = request.header(*name, value);
+        }
+        for (name, value) in telemetry::outgoing() {
+            request = request.header(name, value);
         }
         let request = request.body(Full::new(body)).map_err(|e| away(url, &e))?;
         // an address in the place of a name is not resolved

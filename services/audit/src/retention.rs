@@ -15,6 +15,7 @@ use kernel::{
 mod erasure;
 mod hold;
 mod model;
+mod names;
 mod ops;
 mod prune;
 pub mod rpc;

@@ -12,7 +12,8 @@ use std::{
     time::Duration,
 };
 
-use kernel::{Kernel, Result, config::Config, error::Error};
+use futures::StreamExt as _;
+use kernel::{Kernel, Result, config::Config, db::Engine, error::Error};
 use opentelemetry::metrics::Meter;
 use tokio::{
     sync::{Mutex as Turn, watch},
@@ -53,11 +54,29 @@ const PATIENCE: Duration = Duration::from_secs(6);
 const IDLE: u32 = 4;
 /// ... but no longer than this: half of what a checkpoint may take.
 const LONGEST: Duration = Duration::from_millis(400);
+/// Logs that are sequenced at the same time, where the database has more than one writer.
+const AT_ONCE: usize = 4;
+/// Batches of one log before the others have their turn.
+const TURN: usize = 32;
+/// How often it is looked for logs whose events have no checkpoint though nothing waits in them: whoever sequenced them died or
+/// failed between the two.
+const SWEEP: Duration = Duration::from_secs(2);
 /// Events in one search segment.
 pub const SEGMENT: i64 = 4_096;
 
 /// A log that is, or is not, ours at the moment. Its lock is the turn of whoever works on it.
 type Slot = Arc<Turn<Option<Log>>>;
+
+/// What came of a log's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turned {
+    /// All that waited when it began is in the log and signed.
+    Done,
+    /// There may be more.
+    More,
+    /// Another process has the log.
+    Elsewhere,
+}
 
 /// Makes the logs of this deployment, together with the other processes on the same database.
 pub struct Sequencer {
@@ -77,6 +96,15 @@ pub struct Sequencer {
 /// Whether the key that signs is there; the first start makes one that is not. Errors: a key file that cannot be used.
 pub fn keys_found(config: &Config) -> Result<bool> {
     Keys::found(config)
+}
+
+/// Lets what this process records sort behind what was recorded before it started, also when the clock was set back since.
+/// Call it before anything is recorded.
+pub async fn go_on(kernel: &Kernel) -> Result<()> {
+    if let Some(newest) = store::newest(&mut kernel.db.reader().await?).await? {
+        kernel.ids.not_below(newest);
+    }
+    Ok(())
 }
 
 impl Sequencer {
@@ -125,8 +153,13 @@ impl Sequencer {
     async fn work(self: Arc<Self>) {
         let stop = &self.stop;
         let interval = Duration::from_millis(self.kernel.config.audit.checkpoint_interval_ms);
+        let mut swept: Option<Instant> = None;
         while !stop.is_cancelled() {
             let begun = Instant::now();
+            if swept.is_none_or(|at| at.elapsed() >= SWEEP) {
+                swept = Some(begun);
+                self.sweep().await;
+            }
             self.round().await;
             self.flush_reads(false).await;
             // under load, fewer and larger batches: the changes themselves come first
@@ -176,7 +209,7 @@ impl Sequencer {
         client: Option<&Client>,
         witnesses: &mut [Witness],
     ) -> Result<Vec<(String, Answer)>> {
-        if meta::publish(&self.kernel).await? == 0 && witnesses.is_empty() {
+        if meta::publish(&self.kernel, meta::LOGS).await? == 0 && witnesses.is_empty() {
             return Ok(Vec::new());
         }
         let head = self.catch_up(META).await?;
@@ -194,25 +227,49 @@ impl Sequencer {
         Ok(answers)
     }
 
-    /// Sequences every log that has something waiting.
+    /// Sequences every log that has something waiting. One that has very much of it takes turns with the others.
     async fn round(&self) {
-        let scopes = async { store::pending_scopes(&mut self.kernel.db.reader().await?).await };
+        loop {
+            let scopes = async { store::pending_scopes(&mut self.kernel.db.reader().await?).await };
+            let more = match scopes.await {
+                Ok(scopes) => self.each(scopes).await,
+                Err(error) => return self.failed(&error),
+            };
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// Signs what somebody sequenced and did not come to sign.
+    async fn sweep(&self) {
+        let scopes = async { store::unsigned_scopes(&mut self.kernel.db.reader().await?).await };
         match scopes.await {
             Ok(scopes) => {
-                for scope in scopes {
-                    // an error was counted and logged, and the next round tries again
-                    let _ = self.sequence(scope).await;
-                }
+                self.each(scopes).await;
             }
             Err(error) => self.failed(&error),
         }
     }
 
-    /// Sequences what waits in one log and signs it; returns whether the log is ours.
-    async fn sequence(&self, scope: Uuid) -> Result<bool> {
+    /// A turn for each of these logs; returns whether one of them has more.
+    async fn each(&self, scopes: Vec<Uuid>) -> bool {
+        let at_once = match self.kernel.db.engine() {
+            Engine::Sqlite => 1,
+            Engine::Postgres => AT_ONCE,
+        };
+        let turns = scopes.into_iter().map(|scope| self.sequence(scope, TURN));
+        // an error was counted and logged, and the next round tries again
+        let more =
+            |more, outcome: Result<Turned>| std::future::ready(more || matches!(outcome, Ok(Turned::More)));
+        futures::stream::iter(turns).buffer_unordered(at_once).fold(false, more).await
+    }
+
+    /// Sequences what waits in one log and signs it, at most so many batches.
+    async fn sequence(&self, scope: Uuid, batches: usize) -> Result<Turned> {
         let slot = self.slot(scope);
         let mut slot = slot.lock().await;
-        let outcome = self.advance(&mut slot, scope).await;
+        let outcome = self.advance(&mut slot, scope, batches).await;
         if let Err(error) = &outcome {
             // what is known of the log may be wrong now: the next round reads it anew
             *slot = None;
@@ -221,7 +278,7 @@ impl Sequencer {
         outcome
     }
 
-    async fn advance(&self, slot: &mut Option<Log>, scope: Uuid) -> Result<bool> {
+    async fn advance(&self, slot: &mut Option<Log>, scope: Uuid, batches: usize) -> Result<Turned> {
         let kernel = &self.kernel;
         if let Some(log) = slot
             && !log.renew(kernel).await?
@@ -233,18 +290,20 @@ impl Sequencer {
         }
         let Some(log) = slot else {
             self.progress.send_modify(|n| *n += 1);
-            return Ok(false);
+            return Ok(Turned::Elsewhere);
         };
-        loop {
+        for _ in 0..batches {
             let batch = log.extend(kernel).await?;
-            if log.sign(kernel, &self.keys).await? {
-                self.metrics.signed(&batch.times, kernel.clock.now());
+            self.metrics.sequenced(batch.events);
+            if let Some(times) = log.sign(kernel, &self.keys).await? {
+                self.metrics.signed(&times, kernel.clock.now());
                 self.progress.send_modify(|n| *n += 1);
             }
             if !batch.full {
-                return Ok(true);
+                return Ok(Turned::Done);
             }
         }
+        Ok(Turned::More)
     }
 
     /// Builds the search index of every log's full segments, beside the sequencing.
@@ -304,10 +363,10 @@ impl Sequencer {
         if let Some(last) = last {
             let until = Instant::now() + PATIENCE;
             loop {
-                match self.sequence(scope).await {
-                    Ok(true) => break,
+                match self.sequence(scope, usize::MAX).await {
+                    Ok(Turned::Done) => break,
                     // another process has the log, or has just taken it
-                    Ok(false) | Err(Error::Conflict) => {}
+                    Ok(Turned::Elsewhere | Turned::More) | Err(Error::Conflict) => {}
                     Err(error) => return Err(error),
                 }
                 sleep(LOOK).await;
@@ -352,7 +411,7 @@ impl Sequencer {
             if Instant::now() > until {
                 return Err(Error::AuditBehind);
             }
-            match self.sequence(scope).await {
+            match self.sequence(scope, TURN).await {
                 Ok(_) | Err(Error::Conflict) => sleep(LOOK).await,
                 Err(error) => return Err(error),
             }

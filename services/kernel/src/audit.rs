@@ -282,6 +282,8 @@ impl Audit {
 pub fn class_of(action: &Action) -> &'static str {
     match (action.class, action.noun) {
         (Class::Read, "audit") => "audit_read",
+        // proof of what is in a log
+        (Class::Read, "sink") if action.verb == "certify" => "audit_read",
         (Class::Write, noun) if noun.starts_with("token") || noun == "bootstrap" => "auth",
         // nobody writes to the record but the process itself
         (Class::Ingest, _) | (Class::Write, "audit") => "system",

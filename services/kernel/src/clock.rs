@@ -44,6 +44,12 @@ impl Time {
         (micros / 1_000_000, u32::try_from(micros % 1_000_000).unwrap_or(0) * 1_000)
     }
 
+    /// From seconds and nanoseconds, rounded down, saturating.
+    pub fn from_unix_parts(seconds: u64, nanos: u32) -> Self {
+        let micros = seconds.saturating_mul(1_000_000).saturating_add(u64::from(nanos) / 1_000);
+        Self(i64::try_from(micros).unwrap_or(i64::MAX))
+    }
+
     /// Later by `duration`, saturating.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {

@@ -11,6 +11,7 @@ use sqlx::{
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
+    clock::Time,
     config::Config,
     error::{Error, Result},
 };
@@ -317,6 +318,15 @@ impl Db {
     pub async fn ping(&self) -> Result<()> {
         let mut reader = self.reader().await?;
         execute!(&mut reader, sqlx::query("SELECT 1")).map(|_| ())
+    }
+
+    /// What time a shared database says it is, for an operator; nothing that is stored goes by it. None of an embedded one: it has
+    /// no other clock than ours.
+    pub async fn clock(&self) -> Result<Option<Time>> {
+        let Inner::Postgres { shelf, .. } = &self.inner else { return Ok(None) };
+        let query = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT";
+        let micros: i64 = sqlx::query_scalar(query).fetch_one(shelf.acquire().await?.conn()?).await?;
+        Ok(Some(Time::from_micros(micros)))
     }
 
     /// Waits for connections in use and closes; nothing can be read or written afterwards.

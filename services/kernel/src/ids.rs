@@ -54,11 +54,24 @@ impl Default for Ids {
 }
 
 impl Ids {
-    /// A new UUIDv7 (RFC 9562) at `now`; ids made one after the other in one process sort in that order.
+    /// A new UUIDv7 (RFC 9562) at `now`; ids made one after the other in one process sort in that order, also when the clock
+    /// stepped back in between.
     pub fn new_id(&self, now: Time) -> Uuid {
         let (seconds, nanos) = now.unix_parts();
         let context = self.context.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         Uuid::new_v7(Timestamp::from_unix(&*context, seconds, nanos))
+    }
+
+    /// Lets every id from now on sort behind `seen`, whatever the clock says. Nothing but a UUIDv7 has an effect.
+    pub fn not_below(&self, seen: Uuid) {
+        let Some((seconds, nanos)) =
+            seen.get_timestamp().map(|t| t.to_unix()).filter(|_| seen.get_version_num() == 7)
+        else {
+            return;
+        };
+        let seen = Time::from_unix_parts(seconds, nanos);
+        // of the same millisecond it may be before or behind: the next one is behind it
+        self.new_id(seen.plus(std::time::Duration::from_millis(1)));
     }
 }
 
@@ -131,6 +144,22 @@ mod tests {
             assert!(Slug::parse("id", bad).is_err(), "{bad}");
         }
         assert!(Slug::parse_dotted("id", "maria.lopez_2").is_ok());
+    }
+
+    #[test]
+    fn ids_do_not_step_back_with_the_clock_nor_behind_what_was_seen() {
+        let (ids, late, early) = (Ids::default(), Time::from_micros(9_000_000), Time::from_micros(1_000_000));
+        let first = ids.new_id(late);
+        assert!(ids.new_id(early) > first);
+        // another process, for example this one before it was restarted
+        for _ in 0..1_000 {
+            let restarted = Ids::default();
+            restarted.not_below(first);
+            let next = restarted.new_id(early);
+            assert!(next > first && restarted.new_id(early) > next);
+        }
+        ids.not_below(Uuid::max());
+        assert!(ids.new_id(late).get_timestamp().unwrap().to_unix().0 < 10, "only UUIDv7 tell a time");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use opentelemetry_sdk::{
     trace::{Sampler, SdkTracerProvider},
 };
 use prometheus::{Encoder as _, Registry, TextEncoder};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::{
@@ -151,6 +152,15 @@ fn prometheus_reader(registry: &Registry) -> Result<opentelemetry_prometheus::Pr
 /// Takes the caller's W3C trace context (`traceparent`, `tracestate`) out of the headers.
 pub fn remote_context(headers: &http::HeaderMap) -> opentelemetry::Context {
     TraceContextPropagator::new().extract(&Headers(headers))
+}
+
+/// The W3C trace context of the current span as headers for a request to others; none where no traces are kept.
+pub fn outgoing() -> std::collections::HashMap<String, String> {
+    let mut headers = std::collections::HashMap::new();
+    TraceContextPropagator::new().inject_context(&tracing::Span::current().context(), &mut headers);
+    // an empty `tracestate` says nothing
+    headers.retain(|_, value| !value.is_empty());
+    headers
 }
 
 struct Headers<'h>(&'h http::HeaderMap);

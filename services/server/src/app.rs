@@ -91,6 +91,7 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
     let _ = rustls::crypto::ring::default_provider().install_default();
     let db = open_database(&config).await?;
     let kernel = Kernel::new(config, db, clock).await.map_err(StartError::Database)?;
+    audit::sequencer::go_on(&kernel).await.map_err(StartError::Database)?;
     let settings = &kernel.config.server;
     let listener =
         TcpListener::bind(settings.listen).await.map_err(|e| StartError::Listen(settings.listen, e))?;

@@ -2,10 +2,10 @@
 
 use std::{
     cmp::Ordering, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path, process::ExitCode,
+    time::Duration,
 };
 
 use kernel::{
-    clock::Clock,
     config::Config,
     db::{
         Engine, SCHEMA_NEWEST as NEWEST,
@@ -18,6 +18,9 @@ use rustix::fs::{Access, access};
 const LOW_DISK_PERCENT: u64 = 20;
 /// A clock before this (2026-01-01) was never set.
 const EARLIEST_CLOCK_MICROS: i64 = 1_767_225_600_000_000;
+
+/// Clocks of servers on one database may be this far apart.
+const MOST_SKEW: Duration = Duration::from_millis(100);
 
 /// How one check ended.
 enum Finding {
@@ -152,14 +155,26 @@ async fn database(config: &Config) -> Vec<(&'static str, Finding)> {
     match look(config).await {
         Err(error) => vec![("database", Fail(error.to_string()))],
         Ok(Look::Nothing) => vec![("database", Fine("SQLite: the first start makes it".to_owned()))],
-        Ok(Look::Answers(engine, found)) => {
+        Ok(Look::Answers { engine, version, skew }) => {
             let name = match engine {
                 Engine::Sqlite => "SQLite",
                 Engine::Postgres => "PostgreSQL",
             };
-            vec![("database", Fine(format!("{name} answers"))), ("schema", schema(engine, found))]
+            let found = [("database", Fine(format!("{name} answers"))), ("schema", schema(engine, version))];
+            found.into_iter().chain(skew.map(|skew| ("clocks", clocks(skew)))).collect()
         }
     }
+}
+
+/// How far the clock of a shared database is from ours: every process that serves on it is held against the same clock.
+fn clocks(apart: Duration) -> Finding {
+    let text = format!("the database's and this machine's are {} ms apart", apart.as_millis());
+    if apart > MOST_SKEW {
+        return Warn(format!(
+            "{text}; of two acts on two servers the later one may come first in the log: set the clocks (timedatectl set-ntp true)"
+        ));
+    }
+    Fine(text)
 }
 
 fn schema(engine: Engine, found: i64) -> Finding {
@@ -173,6 +188,24 @@ fn schema(engine: Engine, found: i64) -> Finding {
         }
         (Engine::Postgres, Ordering::Less) => {
             Fail(format!("version {found}, needed is {NEWEST}; run `provostd migrate`"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_that_are_too_far_apart_are_said_to_be() {
+        for fine in [0, 20, 100] {
+            assert!(matches!(clocks(Duration::from_millis(fine)), Fine(_)), "{fine}");
+        }
+        for far in [101, 60_000] {
+            assert!(
+                matches!(clocks(Duration::from_millis(far)), Warn(text) if text.contains("clocks")),
+                "{far}"
+            );
         }
     }
 }

@@ -73,7 +73,7 @@ pub async fn certificate_get(
 ) -> Result<pb::DeliveryCertificate> {
     let (parent, _) = parse("name", &request.name)?;
     let scope = ctx.scope("name", &parent).await?;
-    ctx.authorize(CERTIFY, &scope).await?;
+    let permit = ctx.authorize(CERTIFY, &scope).await?;
     let mut db = ctx.read().await?;
     let view = found(&mut db, ctx, &scope, &request.name).await?;
     let head = log.head(scope.id()).await?;
@@ -94,6 +94,11 @@ pub async fn certificate_get(
         time: ctx.now(),
     };
     let json = serde_json_canonicalizer::to_string(&statement).map_err(Error::internal)?;
+    drop(db);
+    // a proof that leaves is on the record, as every other
+    let audit = permit.audit().target(&view.sink);
+    let what = view.sink.name();
+    log.reading().reads.record(ctx, (&CERTIFY, &permit), audit, &what).await?;
     let name = format!("{}{NAME}", head.origin);
     let note = log.sign_statement(&name, &format!("{HEADER}\n{json}\n"))?;
     Ok(pb::DeliveryCertificate { note: note.to_string(), verifier_keys: log.verifier_keys(&name) })

@@ -77,6 +77,8 @@ pub struct Sink {
 
 impl Resource for Sink {
     const KIND: &'static str = "sink";
+    // people write names into reasons
+    const PERSONAL: &'static [&'static str] = &["pause_reason"];
 
     fn name(&self) -> String {
         if self.parent.is_empty() {

@@ -36,6 +36,27 @@ async fn everything(by: &Caller, parent: &str, filter: &str) -> Vec<AuditEvent> 
 }
 
 both_engines! {
+    async fn address_class_and_delegation_are_fields_of_the_filter(site: Site) {
+        let world = World::build(site).await;
+        world.role("banker").await;
+        let found = |filter: &'static str| {
+            let owner = world.owner.clone();
+            async move { events(&owner, world::ACME, &format!("action = role.create AND {filter}")).await.len() }
+        };
+        for (filter, count) in [
+            ("class = admin_write", 1),
+            ("event_class = admin_write", 1),
+            ("class = auth", 0),
+            ("ip = \"127.0.0.1\"", 1),
+            ("ip != \"127.0.0.1\"", 0),
+            ("ip = \"127.0.0.2\"", 0),
+            ("delegation = \"\"", 1),
+            ("delegation:*", 0),
+        ] {
+            assert_eq!(found(filter).await, count, "{filter}");
+        }
+    }
+
     async fn a_change_is_recorded_with_who_what_and_the_difference(site: Site) {
         let world = World::build(site).await;
         let role = world.role("banker").await;

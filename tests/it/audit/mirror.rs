@@ -256,6 +256,30 @@ both_engines! {
         assert_eq!(found.len(), 1, "{found:?}");
     }
 
+    async fn who_fetches_entries_alone_is_on_the_record_too(site: Site) {
+        let world = World::build(site).await;
+        let compliance = Reader::of(&world.site, &world.holders["compliance"], ACME);
+        compliance.take("vkey").await;
+        compliance.take("tile/0/000.p/1").await;
+        assert!(events(&world.owner, ACME, "action = \"audit.mirror\"").await.is_empty(), "hashes tell nothing");
+        compliance.take("tile/entries/000.p/1").await;
+        let found = events(&world.owner, ACME, "action = \"audit.mirror\"").await;
+        assert_eq!((found.len(), found[0].actor.as_str()), (1, "tenants/acme/principals/compliance"));
+        // what follows within a minute is one event, the checkpoint included
+        compliance.take("tile/entries/000.p/2").await;
+        compliance.take("checkpoint").await;
+        world.site.advance(Duration::from_mins(2));
+        let counted = async {
+            loop {
+                let found = events(&world.owner, ACME, "action = \"audit.mirror\"").await;
+                if let [newest, _] = found.as_slice() {
+                    return newest.count;
+                }
+            }
+        };
+        assert_eq!(tokio::time::timeout(Duration::from_mins(1), counted).await.unwrap(), 2);
+    }
+
     async fn fetching_the_checkpoint_is_what_the_record_keeps_of_a_mirror(site: Site) {
         let world = World::build(site).await;
         let reader = Reader::of(&world.site, &world.holders["compliance"], ACME);

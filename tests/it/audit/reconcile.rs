@@ -66,14 +66,15 @@ async fn peopled(site: Site) -> World {
         role: "tenants/acme/roles/banker".to_owned(),
         target: "marketplaces/vendor/plugins/kit".to_owned(),
         effect: proto::entitlement::v1::Effect::Denied.into(),
+        reason: "Maria asked for it".to_owned(),
         ..Default::default()
     };
-    crate::decisions::create(&world.owner, "no", rule).await.unwrap();
+    crate::decisions::create(&world.holders["admin"], "no", rule).await.unwrap();
     world
 }
 
 /// What is done behind the server's back, what takes it back, and what is found.
-const EDITS: [(&str, &str, &str); 12] = [
+const EDITS: [(&str, &str, &str); 13] = [
     (
         "UPDATE principal SET state = 'suspended' WHERE slug = 'maria'",
         "UPDATE principal SET state = 'active' WHERE slug = 'maria'",
@@ -113,6 +114,11 @@ const EDITS: [(&str, &str, &str); 12] = [
         "UPDATE entitlement SET not_after = 7 WHERE slug = 'no'",
         "UPDATE entitlement SET not_after = NULL WHERE slug = 'no'",
         "entitlement.not_after of tenants/acme/entitlements/no",
+    ),
+    (
+        "UPDATE entitlement SET reason = 'nobody asked for it' WHERE slug = 'no'",
+        "UPDATE entitlement SET reason = 'Maria asked for it' WHERE slug = 'no'",
+        "entitlement.reason of tenants/acme/entitlements/no",
     ),
     (
         "UPDATE group_member SET create_time = create_time + 1",
@@ -308,6 +314,24 @@ both_engines! {
         assert!(report.agrees(), "{report:#?}");
         sql(kernel, "UPDATE principal SET email = 'maria@acme.example' WHERE slug = 'maria'").await;
         assert_eq!(named(&acme(&world).await), ["principal.email of tenants/acme/principals/maria"]);
+    }
+
+    async fn a_rule_agrees_also_when_whoever_gave_its_reason_is_erased(site: Site) {
+        let world = peopled(site).await;
+        let found = events(&world.owner, world::ACME, "action = entitlement.create").await;
+        assert!(!found[0].entry.contains("asked for it"), "{}", found[0].entry);
+        let reason = |events: &[proto::audit::v1::AuditEvent]| {
+            events[0].changes.iter().find(|c| c.field == "/reason").unwrap().new_value.clone()
+        };
+        assert_eq!(reason(&found), "\"Maria asked for it\"", "who may read it is shown it");
+        let admin = "tenants/acme/principals/admin";
+        raw::json(&world.owner, "provost.principal.v1.PrincipalService/DeletePrincipal", json!({"name": admin})).await.unwrap();
+        let erase = json!({"principal": admin, "reason": "his request"});
+        raw::json(&world.owner, "provost.retention.v1.RetentionService/EraseSubject", erase).await.unwrap();
+        let found = events(&world.owner, world::ACME, "action = entitlement.create").await;
+        assert_eq!(reason(&found), "\"(erased)\"");
+        let report = acme(&world).await;
+        assert!(report.agrees(), "{report:#?}");
     }
 
     async fn the_job_looks_at_every_scope_and_counts_what_is_new(site: Site) {

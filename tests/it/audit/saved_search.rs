@@ -1,7 +1,8 @@
 //! Filters that people keep under a name.
 
 use proto::audit::v1::{self as pb, audit_service_client::AuditServiceClient};
-use tests::{World, both_engines, site::Caller, world};
+use serde_json::json;
+use tests::{World, both_engines, raw, site::Caller, world};
 use tonic::{Code, Status};
 
 use super::events;
@@ -48,6 +49,30 @@ fn ids(answer: &pb::ListSavedSearchesResponse) -> Vec<&str> {
 }
 
 both_engines! {
+    async fn what_names_an_erased_person_goes_also_by_a_former_name_and_in_any_case(site: Site) {
+        let world = World::build(site).await;
+        let call = async |rpc: &str, request: serde_json::Value| raw::json(&world.owner, &format!("provost.{rpc}"), request).await.unwrap();
+        let zoe = json!({"kind": "PRINCIPAL_KIND_USER", "displayName": "Zoe Xiuhtecuhtli", "email": "zoe.x@acme.example"});
+        call("principal.v1.PrincipalService/CreatePrincipal", json!({"parent": world::ACME, "principalId": "zoe", "principal": zoe})).await;
+        let name = "tenants/acme/principals/zoe";
+        let married = json!({"principal": {"name": name, "displayName": "Zoe Zimmermann"}});
+        call("principal.v1.PrincipalService/UpdatePrincipal", married).await;
+        for (id, display_name, filter) in [
+            ("former", "Acts", "text(\"XIUHTECUHTLI\")"),
+            ("called", "zimmermann's acts", ""),
+            ("address", "Acts", "target = \"Zoe.X@acme.example\""),
+            ("denials", "Denials at acme.example", "outcome = denied"),
+            ("by-id", "Hers", "actor = \"tenants/acme/principals/zoe\""),
+        ] {
+            let search = json!({"displayName": display_name, "filter": filter});
+            call("audit.v1.AuditService/CreateSavedSearch", json!({"parent": world::ACME, "savedSearchId": id, "savedSearch": search})).await;
+        }
+        call("principal.v1.PrincipalService/DeletePrincipal", json!({"name": name})).await;
+        call("retention.v1.RetentionService/EraseSubject", json!({"principal": name, "reason": "her request"})).await;
+        let left = list(&world.owner, world::ACME, ("", ""), (0, "")).await.unwrap();
+        assert_eq!(ids(&left), ["by-id", "denials"], "the id stays, as everywhere in the record");
+    }
+
     async fn a_search_is_kept_listed_run_and_deleted_in_each_kind_of_scope(site: Site) {
         let world = World::build(site).await;
         for (by, parent, prefix) in [

@@ -169,6 +169,64 @@ both_engines! {
         extends(site.kernel(), scope, &earlier, &second).await;
     }
 
+    async fn what_was_sequenced_and_never_signed_is_signed_and_its_wait_is_counted(site: Site) {
+        let world = World::build(site).await;
+        world.role("before").await;
+        let scope = acme(world.site.kernel()).await;
+        let head = world.site.running.sequencer.catch_up(scope).await.unwrap();
+        world.site.running.sequencer.covering(scope, head.size - 1, Duration::from_secs(5)).await.unwrap();
+        let (engine, dir, url, clock) = world.site.stop().await;
+        // with a key that nobody has any more, nothing is signed and nothing sequenced: the log stays as it is made here
+        let (key, away) = (dir.path().join("audit.key"), dir.path().join("away.key"));
+        std::fs::rename(&key, &away).unwrap();
+        let site = Site::on(engine, Arc::clone(&dir), url, clock, &[]).await;
+        meddle(site.kernel(), "UPDATE audit_log SET signed_size = signed_size - 3 WHERE scope_id = $1", scope).await;
+        let (engine, dir, url, clock) = site.stop().await;
+        std::fs::remove_file(&key).unwrap();
+        std::fs::rename(&away, &key).unwrap();
+        clock.advance(Duration::from_mins(5));
+        let site = Site::on(engine, dir, url, clock, &[]).await;
+        let size = site.running.sequencer.head(scope).await.unwrap().size;
+        // nobody acts in the log, and nobody asks for it
+        let signed = async {
+            while site.running.sequencer.head(scope).await.unwrap().signed_size < size {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), signed).await.unwrap();
+        let bucket = |text: &str, le: &str| -> u64 {
+            let of = |l: &&str| l.starts_with("provost_audit_checkpoint_latency") && l.contains(&format!("le=\"{le}\""));
+            text.lines().find(of).and_then(|l| l.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+        };
+        // the checkpoint is stored before it is counted
+        let counted = async {
+            loop {
+                let text = tests::http::get(&format!("{}/metrics", site.running.url())).await.text();
+                if bucket(&text, "+Inf") >= bucket(&text, "60") + 3 {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), counted).await.expect("three events that waited for minutes");
+    }
+
+    async fn a_clock_that_was_set_back_over_a_restart_does_not_reorder_the_log(site: Site) {
+        let world = World::build(site).await;
+        world.role("first").await;
+        let scope = acme(world.site.kernel()).await;
+        let owner = world.owner.secret.clone();
+        world.site.running.sequencer.catch_up(scope).await.unwrap();
+        let (engine, dir, url, clock) = world.site.stop().await;
+        let back = Clock::manual(clock.now().minus(Duration::from_hours(1)));
+        let site = Site::on(engine, dir, url, back, &[]).await;
+        world::create_role(&site.caller(&owner), "second", "x").await.unwrap();
+        let at = site.running.sequencer.catch_up(scope).await.unwrap();
+        assert!(at.size > 0);
+        let events = logged(site.kernel(), scope).await;
+        let id = |role: &str| events.iter().find(|e| e.entry.contains(&format!("/roles/{role}\""))).unwrap().id;
+        assert!(id("second") > id("first"));
+    }
+
     async fn a_tree_that_was_tampered_with_is_not_signed_and_goes_on_once_it_is_mended(site: Site) {
         let world = World::build(site).await;
         world.role("before").await;
@@ -252,6 +310,52 @@ async fn two_servers_share_the_logs_and_one_takes_over_from_the_other() {
     let head = second.running.sequencer.covering(scope, head.size - 1, Duration::from_secs(5)).await.unwrap();
     let events = check(second.kernel(), &head, &second.running.sequencer.verifier_keys(&head.origin)).await;
     assert!(events.last().unwrap().entry.contains("/roles/after"));
+}
+
+/// The process with the leases is killed: what it wrote as the end of its lease is what the other waits for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_servers_log_is_taken_over_within_ten_seconds() {
+    let world = World::build(Site::start(Engine::Postgres).await).await;
+    let kernel = Arc::clone(world.site.kernel());
+    let scope = acme(&kernel).await;
+    world.site.running.sequencer.catch_up(scope).await.unwrap();
+    // somebody who never comes back, with the lease that the server gave itself
+    meddle(&kernel, "UPDATE audit_log SET holder = scope_id, fence = fence + 1 WHERE scope_id = $1", scope)
+        .await;
+    let mut reader = kernel.db.reader().await.unwrap();
+    let lease = store::lease_get(&mut reader, scope).await.unwrap().unwrap();
+    drop(reader);
+    let left = lease.until.since(kernel.clock.now());
+    // the outbox is looked at four times a second
+    assert!(left > Duration::ZERO && left + Duration::from_secs(1) <= Duration::from_secs(10), "{left:?}");
+    world.role("banker").await;
+    let before = logged(&kernel, scope).await.len();
+    world.site.advance(Duration::from_micros(u64::try_from(left.as_micros()).unwrap() - 1));
+    assert_eq!(logged(&kernel, scope).await.len(), before, "the lease is good until its end");
+    world.site.advance(Duration::from_micros(1));
+    world.site.running.sequencer.catch_up(scope).await.unwrap();
+    assert!(logged(&kernel, scope).await.iter().any(|e| e.entry.contains("/roles/banker")));
+}
+
+/// What a process sequences for another it has seen: what it records itself from then on sorts behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_sequences_anothers_act_records_its_own_behind_it() {
+    let world = World::build(Site::start(Engine::Postgres).await).await;
+    let scope = acme(world.site.kernel()).await;
+    let late = Clock::manual(Time::parse("start", START).unwrap());
+    let second =
+        Site::on(Engine::Postgres, Arc::clone(&world.site.dir), world.site.database_url.clone(), late, &[])
+            .await;
+    // the first is half an hour ahead, and leaves what it records to the second
+    world.site.running.sequencer.stop().await;
+    world.site.advance(Duration::from_mins(30));
+    world.role("at-the-first").await;
+    second.running.sequencer.catch_up(scope).await.unwrap();
+    world::create_role(&second.caller(&world.owner.secret), "at-the-second", "x").await.unwrap();
+    second.running.sequencer.catch_up(scope).await.unwrap();
+    let events = logged(second.kernel(), scope).await;
+    let id = |role: &str| events.iter().find(|e| e.entry.contains(&format!("/roles/{role}\""))).unwrap().id;
+    assert!(id("at-the-second") > id("at-the-first"));
 }
 
 /// Another process holds the lease and does nothing: the embedded database has no other process.

@@ -10,7 +10,8 @@ use std::{
 use audit::{
     https::Client,
     sequencer::{
-        meta::{META, meta_id},
+        meta::{self, META, meta_id},
+        store,
         witness::{Answer, Witness},
     },
 };
@@ -95,6 +96,28 @@ both_engines! {
         // nothing new, nothing published
         sequencer.publish_once(None, &mut []).await.unwrap();
         assert_eq!(sequencer.catch_up(META).await.unwrap().size, head.size);
+    }
+
+    async fn every_log_is_published_in_one_round_however_few_fit_into_a_transaction(site: Site) {
+        let world = World::build(site).await;
+        let (kernel, sequencer) = (world.site.kernel(), &world.site.running.sequencer);
+        for n in 0..5 {
+            tests::world::tenant(&world.consultant, &format!("client-{n}"), tests::world::NORTHWIND).await.unwrap();
+        }
+        for round in 0..2 {
+            // the logs with the lowest scopes have something new in every round
+            world.role(&format!("r-{round}")).await;
+            let scopes: Vec<_> = crate::audit::sequencer::scopes(kernel).await.into_iter().filter(|s| *s != META).collect();
+            assert!(scopes.len() >= 8, "{scopes:?}");
+            for scope in &scopes {
+                let head = sequencer.catch_up(*scope).await.unwrap();
+                sequencer.covering(*scope, head.size - 1, Duration::from_secs(5)).await.unwrap();
+            }
+            assert!(meta::publish(kernel, 2).await.unwrap() > 0);
+            let mut reader = kernel.db.reader().await.unwrap();
+            let left = store::log_unpublished(&mut reader, (META, uuid::Uuid::nil()), 100).await.unwrap();
+            assert!(left.is_empty(), "{left:?}");
+        }
     }
 
     async fn a_witness_cosigns_what_extends_and_refuses_another_history(site: Site) {

@@ -1,6 +1,6 @@
 //! Every kind of sink against a receiver, and what happens when the receiver does not take it.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use opentelemetry_proto::tonic::{
     collector::logs::v1::ExportLogsServiceRequest, common::v1::any_value::Value as Any,
@@ -15,8 +15,8 @@ use tests::{site::Caller, world};
 use tonic::Code;
 
 use super::{
-    SIEM, caught_up, client, create, get, pause,
-    receiver::{Http, Received, Tls},
+    CaughtUp, SIEM, caught_up, client, create, get, pause,
+    receiver::{Ending, Http, Received, Rsyslog, Tls},
     replay, resume, until, webhook, with_sinks,
 };
 use crate::errors::reason;
@@ -29,6 +29,23 @@ async fn letters(by: &Caller) -> Vec<pb::DeadLetter> {
 /// Whether a message is about the creation of this role.
 fn is_role(received: &Received, id: &str) -> bool {
     received.json()["data"]["event"]["tgt"][0]["id"] == format!("tenants/acme/roles/{id}")
+}
+
+fn syslog(receiver: SocketAddr) -> Target {
+    Target::Syslog(pb::Syslog { address: format!("localhost:{}", receiver.port()) })
+}
+
+/// The messages are those of the log, each once, in order; some more may have come since.
+fn in_order(caught: &CaughtUp, messages: &[String]) {
+    assert!(messages.len() >= caught.log.len(), "{} of {}", messages.len(), caught.log.len());
+    for ((index, id), message) in caught.log.iter().zip(messages) {
+        assert!(
+            message.contains(&format!("[provost@32473 event=\"{id}\" sequence=\"{index}\" ")),
+            "{message}"
+        );
+        let json: Value = serde_json::from_str(message.split_once('\u{feff}').unwrap().1).unwrap();
+        assert_eq!(json["data"]["event"]["id"], *id);
+    }
 }
 
 with_sinks! {
@@ -119,6 +136,11 @@ with_sinks! {
         assert!(sink.pause_reason.contains("410"), "{}", sink.pause_reason);
         let paused = crate::audit::events(&world.owner, world::ACME, "action = \"sink.pause\"").await;
         assert_eq!((paused.len(), paused[0].actor.as_str()), (1, "system"));
+        let reason = paused[0].changes.iter().find(|c| c.field == "/pause_reason").unwrap();
+        assert!(reason.new_value.contains("410"), "{reason:?}");
+        let entry: Value = serde_json::from_str(&paused[0].entry).unwrap();
+        let recorded = entry["chg"].as_array().unwrap().iter().find(|c| c["f"] == "/pause_reason").unwrap();
+        assert!(recorded["n"]["$s"].is_string(), "free text is sealed: {recorded}");
         assert_eq!(reason(&pause(&world.owner).await.unwrap_err()), "ILLEGAL_STATE");
         receiver.answer(|_| (200, Vec::new()));
         resume(&world.owner).await.unwrap();
@@ -186,9 +208,8 @@ with_sinks! {
     }
 
     async fn syslog_goes_over_tls_and_only_to_whom_the_authority_vouches_for(world: World) {
-        let receiver = Tls::start().await;
-        let syslog = || Target::Syslog(pb::Syslog { address: format!("localhost:{}", receiver.address.port()) });
-        create(&world.owner, syslog(), "").await.unwrap();
+        let receiver = Tls::start(Ending::Clean).await;
+        create(&world.owner, syslog(receiver.address), "").await.unwrap();
         let sink = until("a refused certificate", async || Some(get(&world.owner).await).filter(|s| s.failed_attempts > 0)).await;
         assert!(sink.last_error.contains("certificate"), "{}", sink.last_error);
         let with_ca = pb::Sink { name: SIEM.to_owned(), ca_certificate: receiver.ca.clone(), ..Default::default() };
@@ -196,13 +217,35 @@ with_sinks! {
         client(&world.owner).update_sink(world.owner.ask(request)).await.unwrap();
         let caught = caught_up(&world.owner).await;
         let came = receiver.messages();
-        for ((index, id), message) in caught.log.iter().zip(&came) {
+        for message in &came {
             assert!(message.starts_with("<110>1 2026-11-23T12:00:00.000000Z provost.local provost - "), "{message}");
-            assert!(message.contains(&format!("[provost@32473 event=\"{id}\" sequence=\"{index}\" ")), "{message}");
-            let json: Value = serde_json::from_str(message.split_once('\u{feff}').unwrap().1).unwrap();
-            assert_eq!(json["data"]["event"]["id"], *id);
         }
-        assert!(came.len() >= caught.log.len());
+        in_order(&caught, &came);
+    }
+
+    async fn syslog_counts_what_a_receiver_closes_without_a_word(world: World) {
+        let receiver = Tls::start(Ending::Rude).await;
+        create(&world.owner, syslog(receiver.address), &receiver.ca).await.unwrap();
+        in_order(&caught_up(&world.owner).await, &receiver.messages());
+    }
+
+    async fn syslog_sends_again_what_a_receiver_resets(world: World) {
+        let receiver = Tls::start(Ending::ResetOnce).await;
+        create(&world.owner, syslog(receiver.address), &receiver.ca).await.unwrap();
+        let sink = until("a failed attempt", async || Some(get(&world.owner).await).filter(|s| s.failed_attempts > 0)).await;
+        assert_eq!((sink.next_index, receiver.messages().len()), (0, 0), "{sink:?}");
+        world.site.advance(Duration::from_mins(1));
+        in_order(&caught_up(&world.owner).await, &receiver.messages());
+    }
+
+    async fn rsyslog_gets_every_event_once_in_order(world: World) {
+        let receiver = Rsyslog::start().await;
+        create(&world.owner, syslog(receiver.address), &receiver.ca).await.unwrap();
+        world.role("a").await;
+        let caught = caught_up(&world.owner).await;
+        // it has read all of it, and writes a moment later
+        let came = until("it has written", async || Some(receiver.messages()).filter(|m| m.len() >= caught.log.len())).await;
+        in_order(&caught, &came);
     }
 
     async fn a_file_sink_writes_below_the_directory_of_its_log(world: World) {
@@ -212,7 +255,7 @@ with_sinks! {
         let base = &world.site.kernel().config.sinks.file_dir;
         let acme = std::fs::read_dir(base.join("tenants")).unwrap().next().unwrap().unwrap().path();
         let mut files: Vec<_> = std::fs::read_dir(acme.join("siem/daily")).unwrap().map(|f| f.unwrap().path()).collect();
-        // closed ones sort by their first index, and before the one that grows
+        // closed ones sort by the order in which they were closed, and before the one that grows
         files.sort();
         let text: String = files.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
         let came: Vec<_> = text

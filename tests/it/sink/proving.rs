@@ -62,6 +62,10 @@ with_sinks! {
         assert!(!good(&certificate.note.replace("\"failure_count\":0", "\"failure_count\":1"), &lines), "altered");
         assert!(!good(&certificate.note.replace("/deliveries ", " "), &lines), "under another name");
 
+        let asked = crate::audit::events(&world.owner, world::ACME, "action = \"sink.certify\"").await;
+        let seen: Vec<_> = asked.iter().map(|e| (e.event_class.as_str(), e.targets[0].as_str())).collect();
+        assert_eq!(seen, [("audit_read", SIEM)], "a proof that leaves is on the record");
+
         let part = ask(1, 3).await.unwrap().into_inner();
         assert!(good(&part.note, &lines[1..3]) && good(&part.note, &lines) && !good(&part.note, &lines[2..3]));
         let beyond = ask(0, 1_000_000).await.unwrap_err();

@@ -1,8 +1,13 @@
-//! Receivers on the loopback: HTTP, and syslog over TLS.
+//! Receivers on the loopback: HTTP, syslog over TLS, and rsyslog.
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    path::Path,
+    process::{Child, Command},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{
@@ -15,12 +20,15 @@ use axum::{
 use rcgen::CertifiedKey;
 use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
     task::JoinHandle,
 };
 use tokio_rustls::TlsAcceptor;
+
+use super::until;
 
 /// A request that came.
 #[derive(Clone)]
@@ -121,6 +129,17 @@ async fn receive(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, bod
     response
 }
 
+/// How a receiver ends a connection that the sender has closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With a `close_notify`, as RFC 5425 says.
+    Clean,
+    /// Without one, as rsyslog does.
+    Rude,
+    /// The first one with a reset, before it has kept anything; the others without a `close_notify`.
+    ResetOnce,
+}
+
 /// A receiver over TLS that keeps the bytes of each connection, and closes it when the sender does.
 pub struct Tls {
     pub address: SocketAddr,
@@ -131,7 +150,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    pub async fn start() -> Self {
+    pub async fn start(ending: Ending) -> Self {
         let CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
@@ -148,14 +167,22 @@ impl Tls {
         let kept = Arc::clone(&connections);
         let task = tokio::spawn(async move {
             let acceptor = TlsAcceptor::from(Arc::new(config));
+            let resets = Arc::new(AtomicBool::new(ending == Ending::ResetOnce));
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (acceptor, kept) = (acceptor.clone(), Arc::clone(&kept));
+                let (acceptor, kept, resets) = (acceptor.clone(), Arc::clone(&kept), Arc::clone(&resets));
                 tokio::spawn(async move {
                     let Ok(mut stream) = acceptor.accept(stream).await else { return };
                     let mut bytes = Vec::new();
-                    if stream.read_to_end(&mut bytes).await.is_ok() {
-                        kept.lock().unwrap().push(bytes);
+                    if stream.read_to_end(&mut bytes).await.is_err() {
+                        return;
+                    }
+                    if resets.swap(false, Ordering::SeqCst) {
+                        stream.get_ref().0.set_zero_linger().unwrap();
+                        return;
+                    }
+                    kept.lock().unwrap().push(bytes);
+                    if ending == Ending::Clean {
                         let _ = stream.shutdown().await;
                     }
                 });
@@ -184,5 +211,61 @@ impl Tls {
 impl Drop for Tls {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// Debian's rsyslog, its TLS by GnuTLS, on a port and in a directory of its own.
+pub struct Rsyslog {
+    pub address: SocketAddr,
+    pub ca: String,
+    place: TempDir,
+    process: Child,
+}
+
+impl Rsyslog {
+    pub async fn start() -> Self {
+        let CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name).display().to_string();
+        std::fs::write(path("cert.pem"), cert.pem()).unwrap();
+        std::fs::write(path("key.pem"), signing_key.serialize_pem()).unwrap();
+        let config = format!(
+            r#"global(workDirectory="{dir}" maxMessageSize="64k" defaultNetstreamDriver="gtls"
+                defaultNetstreamDriverCAFile="{cert}" defaultNetstreamDriverCertFile="{cert}" defaultNetstreamDriverKeyFile="{key}")
+            module(load="imtcp" streamDriver.name="gtls" streamDriver.mode="1" streamDriver.authMode="anon")
+            input(type="imtcp" address="127.0.0.1" port="0" listenPortFileName="{port}")
+            template(name="raw" type="string" string="%rawmsg%\n")
+            action(type="omfile" file="{out}" template="raw")
+            "#,
+            dir = place.path().display(),
+            cert = path("cert.pem"),
+            key = path("key.pem"),
+            port = path("port"),
+            out = path("out"),
+        );
+        std::fs::write(path("rsyslog.conf"), config).unwrap();
+        let daemon = ["/usr/sbin/rsyslogd", "/usr/bin/rsyslogd"].into_iter().find(|p| Path::new(p).exists());
+        let daemon = daemon.expect("no rsyslogd; `tests/install` installs rsyslog and rsyslog-gnutls");
+        let (config, pid) = (path("rsyslog.conf"), path("pid"));
+        let process = Command::new(daemon).args(["-n", "-f", &config, "-i", &pid]).spawn().unwrap();
+        let port = path("port");
+        let port: u16 =
+            until("rsyslog listens", async || std::fs::read_to_string(&port).ok()?.trim().parse().ok()).await;
+        Self { address: SocketAddr::from(([127, 0, 0, 1], port)), ca: cert.pem(), place, process }
+    }
+
+    /// The messages that it wrote.
+    pub fn messages(&self) -> Vec<String> {
+        let written = std::fs::read_to_string(self.place.path().join("out")).unwrap_or_default();
+        // the last line may still be on its way
+        written.split_inclusive('\n').filter_map(|line| Some(line.strip_suffix('\n')?.to_owned())).collect()
+    }
+}
+
+impl Drop for Rsyslog {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }

@@ -22,8 +22,8 @@ use super::{
 const MAX_TERMS: usize = 128;
 const OUTCOMES: &[&str] = &["ok", "denied", "failed"];
 const CLASSES: &[&str] = &["admin_write", "admin_read", "decision", "auth", "audit_read", "system"];
-const KNOWN: &str = "`actor`, `action`, `outcome`, `event_class`, `target`, `partner`, `request_id`, `trace_id`, `time`, `text(…)`, \
-     `cidr(ip, …)` and `actor(…)`";
+const KNOWN: &str = "`actor`, `action`, `outcome`, `class`, `target`, `ip`, `partner`, `delegation`, `request_id`, `trace_id`, `time`, \
+     `text(…)`, `cidr(ip, …)` and `actor(…)`";
 
 /// A field that holds text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub enum Field {
     Target,
     /// On whose mandate.
     Partner,
+    /// Under which delegation.
+    Delegation,
     /// The request.
     Request,
     /// The trace.
@@ -93,6 +95,17 @@ impl Filter {
         found
     }
 
+    /// The words that it looks for.
+    pub fn words(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        self.tree.each(&mut |check| {
+            if let Check::Words(words) = check {
+                found.extend(words.iter().cloned());
+            }
+        });
+        found
+    }
+
     /// Whether an event has it, by its opened entry and its time.
     pub fn matches(&self, opened: &Value, time: Time) -> bool {
         let entry = Entry(opened);
@@ -138,6 +151,7 @@ impl Field {
             Self::Outcome => entry.outcome(),
             Self::Class => entry.class(),
             Self::Partner => entry.partner(),
+            Self::Delegation => entry.delegation(),
             Self::Request => entry.request_id(),
             Self::Trace => entry.trace_id(),
             Self::Target => entry.targets().next().unwrap_or_default(),
@@ -174,11 +188,13 @@ fn tree(expr: &Expr) -> Result<Tree<Check>> {
             let field = match field.as_str() {
                 "time" => return value.time(*op),
                 "outcome" => return value.one_of(Field::Outcome, OUTCOMES, *op, *at),
-                "event_class" => return value.one_of(Field::Class, CLASSES, *op, *at),
+                "class" | "event_class" => return value.one_of(Field::Class, CLASSES, *op, *at),
+                "ip" => return value.address(*op, *at),
                 "actor" => Field::Actor,
                 "action" => Field::Action,
                 "target" => Field::Target,
                 "partner" => Field::Partner,
+                "delegation" => Field::Delegation,
                 "request_id" => Field::Request,
                 "trace_id" => Field::Trace,
                 other => {
@@ -250,6 +266,27 @@ impl Literal<'_> {
             fault(self.at, format!("`{text}` is not a time; {example}"))
         })?;
         Ok(Tree::Leaf(Check::Time(op, time)))
+    }
+
+    /// An address; whole networks are asked for with `cidr`.
+    fn address(&self, op: Comparator, at: usize) -> Result<Tree<Check>> {
+        let found = Network::parse(self.text).filter(|_| !self.text.contains('/'));
+        let found = found.ok_or_else(|| {
+            let text = clip(self.text);
+            fault(
+                self.at,
+                format!("`{text}` is not an address; for a network write `cidr(ip, \"10.0.0.0/8\")`"),
+            )
+        })?;
+        let leaf = Tree::Leaf(Check::Within(found));
+        match op {
+            Comparator::Equal => Ok(leaf),
+            Comparator::NotEqual => Ok(leaf.negated()),
+            Comparator::Has => {
+                Err(fault(at, "`:` is not searched here; use `=`, or `cidr(ip, …)` for a network"))
+            }
+            _ => Err(unordered(at)),
+        }
     }
 
     /// A field of a few words, written in any case.
@@ -330,6 +367,7 @@ mod tests {
             "act": "role.create", "out": "ok", "cls": "admin_write", "req": "r-1", "trace": "",
             "actor": {"k": "agent", "p": "tenants/acme/principals/bot", "o": "tenants/acme/principals/maria"},
             "tgt": [{"id": "tenants/acme/roles/banker"}, {"id": "tenants/acme"}],
+            "via": {"delegation": "tenants/acme/delegations/roll-out"},
             "ip": "10.1.2.3", "chg": [{"f": "/display_name", "o": null, "n": "Investment Banker"}],
         });
         Filter::parse(filter).unwrap().matches(&entry, Time::parse("t", NOON).unwrap())
@@ -351,6 +389,10 @@ mod tests {
             "target = \"tenants/acme/roles/*\"",
             "partner = \"\"",
             "-partner:*",
+            "class = admin_write AND class != auth",
+            "ip = \"10.1.2.3\" AND ip != \"10.1.2.4\"",
+            "ip = \"::ffff:10.1.2.3\"",
+            "delegation = \"tenants/acme/delegations/roll-out\" AND delegation:*",
             "request_id = \"r-1\" AND request_id:*",
             "trace_id != \"x\"",
             "time = \"2026-11-23T12:00:00Z\" AND time >= 2026-11-23T12:00:00Z AND time < 2026-11-23T12:00:01Z",
@@ -367,6 +409,10 @@ mod tests {
             "action = \"role.\"",
             "action = token.*",
             "outcome != ok",
+            "class = auth",
+            "ip = \"10.1.2.4\"",
+            "ip != \"10.1.2.3\"",
+            "delegation = \"\"",
             "target = \"tenants/acme/roles/\"",
             "target != \"tenants/acme\"",
             "target = \"\"",
@@ -387,6 +433,11 @@ mod tests {
             ("outcome > ok", 0),
             ("time > tomorrow", 7),
             ("actor < x", 0),
+            ("class = secret", 8),
+            ("ip = \"10.0.0.0/8\"", 5),
+            ("ip = ten", 5),
+            ("ip : \"10.1.2.3\"", 0),
+            ("ip > \"10.1.2.3\"", 0),
             ("action : role", 0),
             ("action = role.cr*", 9),
             ("action = *.create", 9),

@@ -81,6 +81,11 @@ impl<'v> Entry<'v> {
         self.text("/via/partner")
     }
 
+    /// The delegation under which.
+    pub fn delegation(self) -> &'v str {
+        self.text("/via/delegation")
+    }
+
     /// The caller's request_id, or the call's own id.
     pub fn request_id(self) -> &'v str {
         self.text("/req")

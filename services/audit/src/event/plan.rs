@@ -126,6 +126,7 @@ fn kind(field: Field) -> Kind {
         Field::Class => Kind::Class,
         Field::Target => Kind::Target,
         Field::Partner => Kind::Partner,
+        Field::Delegation => Kind::Delegation,
         Field::Request => Kind::Request,
         Field::Trace => Kind::Trace,
     }

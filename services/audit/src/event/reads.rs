@@ -1,6 +1,6 @@
 //! Reading the log is recorded in it. The first of equal reads is recorded at once; those that follow within a minute are
 //! counted, and recorded as one event when the minute is over or the server stops. What a power cut takes is how often a read
-//! was repeated within its last minute, never that it was made.
+//! was repeated within its last minute, never that it was made; no `audit.gap` tells of it, for nothing knows that there was one.
 
 use std::{
     collections::HashMap,

@@ -31,6 +31,8 @@ pub enum Kind {
     TargetUnder,
     /// On whose mandate.
     Partner,
+    /// Under which delegation.
+    Delegation,
     /// The request.
     Request,
     /// The trace.
@@ -57,6 +59,7 @@ impl Kind {
             Self::Target => b't',
             Self::TargetUnder => b'T',
             Self::Partner => b'p',
+            Self::Delegation => b'd',
             Self::Request => b'q',
             Self::Trace => b'w',
             Self::Network => b'n',
@@ -104,6 +107,7 @@ pub fn spell(entry: Entry<'_>, add: &mut impl FnMut(Kind, &str)) {
     add(Kind::Outcome, entry.outcome());
     add(Kind::Class, entry.class());
     add(Kind::Partner, entry.partner());
+    add(Kind::Delegation, entry.delegation());
     add(Kind::Request, entry.request_id());
     add(Kind::Trace, entry.trace_id());
     let mut targets = entry.targets().peekable();
@@ -155,6 +159,7 @@ mod tests {
             (Kind::TargetUnder, "tenants/"),
             (Kind::TargetUnder, "tenants/a/roles/"),
             (Kind::Partner, ""),
+            (Kind::Delegation, ""),
             (Kind::Network, "32/8/a"),
             (Kind::Network, "32/32/a010203"),
             (Kind::Word, "tenants"),

@@ -114,7 +114,7 @@ pub const ENTITLEMENT: Spec = Spec {
         // rows are kept by position: what is new comes last
         "floor",
     ],
-    personal: &[],
+    personal: &["reason"],
     beside: &["role_slug"],
 };
 /// Who administers what.

@@ -62,8 +62,9 @@ impl File {
     }
 }
 
-/// The bytes of a file of the log with this id, which is the permit's scope or [`META`]. Who fetches the checkpoint begins to
-/// mirror: that is what the record keeps, not every tile.
+/// The bytes of a file of the log with this id, which is the permit's scope or [`META`]. The record keeps who fetched its
+/// checkpoint or entries, as one kind of read that is counted within a minute: a mirroring is one or two events, not one a file.
+/// Tiles hold nothing but hashes and keys are public, so they are not recorded.
 pub async fn read(
     ctx: &Ctx,
     sequencer: &Sequencer,
@@ -73,7 +74,11 @@ pub async fn read(
     match file {
         File::Standard(Resource::Checkpoint) => checkpoint(ctx, sequencer, (permit, log)).await,
         File::Standard(Resource::Tile(id)) => tile(ctx, sequencer, log, id).await,
-        File::Standard(Resource::Entries(id)) => bundle(ctx, sequencer, log, id).await,
+        File::Standard(Resource::Entries(id)) => {
+            let bytes = bundle(ctx, sequencer, log, id).await?;
+            record(ctx, sequencer, (permit, log)).await?;
+            Ok(bytes)
+        }
         File::Vkey => {
             let head = started(sequencer, log).await?;
             let keys = sequencer.verifier_keys(&head.origin);
@@ -93,18 +98,23 @@ async fn checkpoint(
         Ok(head) if head.signed_size < head.size => sequencer.covering(log, head.size - 1, SIGNATURE).await,
         other => other,
     };
-    let (audit, what) = if log == META {
-        (permit.audit().also("log", "meta".to_owned()), "meta")
-    } else {
-        (permit.audit(), "")
-    };
-    sequencer.reading().reads.record(ctx, (&MIRROR, permit), audit, what).await?;
+    record(ctx, sequencer, (permit, log)).await?;
     let head = match head {
         Ok(head) if !head.checkpoint.is_empty() => head,
         // what is signed is signed, also while the log does not get on
         _ => started(sequencer, log).await?,
     };
     Ok(head.checkpoint.into_bytes())
+}
+
+/// Puts it on the record that the log is being mirrored, before the answer leaves.
+async fn record(ctx: &Ctx, sequencer: &Sequencer, (permit, log): (&Permit, Uuid)) -> Result<()> {
+    let (audit, what) = if log == META {
+        (permit.audit().also("log", "meta".to_owned()), "meta")
+    } else {
+        (permit.audit(), "")
+    };
+    sequencer.reading().reads.record(ctx, (&MIRROR, permit), audit, what).await
 }
 
 /// The head of a log that has a checkpoint. Only a log in which nothing ever happened has none: then this reading of it is

@@ -68,6 +68,8 @@ pub struct LinkSecret {
 
 impl Resource for MirrorLink {
     const KIND: &'static str = "mirror_link";
+    // who reads through it
+    const PERSONAL: &'static [&'static str] = &["display_name"];
 
     fn name(&self) -> String {
         self.name.clone()

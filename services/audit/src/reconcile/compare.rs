@@ -27,7 +27,7 @@ pub async fn compare(kernel: &Kernel, db: &mut Reader, scope: &Scope, fold: Fold
     let Fold { next, mut state } = fold;
     let mut report = Report::new(scope.to_string(), next, kernel.key_for("audit divergence"));
     close(&mut state, scope, &mut report);
-    open(kernel, db, scope, &mut state).await?;
+    open(kernel, db, scope, &mut state).await;
     let id = scope.id();
     if scope.kind() == ScopeKind::Tenant {
         tenant(db, scope, &state, &mut report).await?;
@@ -193,7 +193,7 @@ impl<'s> Rows<'s> {
         for column in self.spec.columns {
             let (live, said) = (live.get(column).unwrap_or(&Value::Null), recorded.get(self.spec, column));
             let personal = self.spec.personal.contains(column);
-            if same(live, said) || (personal && blank(live) && said.as_str() == Some(ERASED)) {
+            if same(live, said) || (personal && said.as_str() == Some(ERASED) && may_stay(self.spec, live)) {
                 continue;
             }
             let difference = Difference {
@@ -215,9 +215,10 @@ impl<'s> Rows<'s> {
     }
 }
 
-/// Whether a person's data was taken away.
-fn blank(live: &Value) -> bool {
-    matches!(live.as_str(), Some("" | ERASED))
+/// Whether a column may hold this where the record's value can no longer be opened. What is about the erased person was taken
+/// away; a rule's reason is sealed for whoever gave it, and stays with the rule when that person is erased.
+fn may_stay(spec: &Spec, live: &Value) -> bool {
+    spec.table == row::ENTITLEMENT.table || matches!(live.as_str(), Some("" | ERASED))
 }
 
 /// A row is in the table and not in the log, or the other way round.
@@ -270,22 +271,32 @@ fn close(state: &mut State, scope: &Scope, report: &mut Report) {
     }
 }
 
-/// Opens what is sealed in the rows of principals, and says in each where it lives.
-async fn open(kernel: &Kernel, db: &mut impl Executor, scope: &Scope, state: &mut State) -> Result<()> {
-    let spec = &row::PRINCIPAL;
-    for row in state.principals.values_mut().filter_map(|chain| chain.row.as_mut()) {
-        row.put(spec, "scope_kind", json!(scope.kind().as_str()));
-        for field in spec.personal {
-            if let Some((mut entry, pointer)) = reopened(row.get(spec, field)) {
-                // what cannot be opened stays sealed, and is a difference
-                if let Err(error) = kernel.subjects.open(db, &mut entry).await {
-                    tracing::error!(%scope, field, %error, "a sealed field of the audit log cannot be opened");
-                    continue;
-                }
-                let plain = entry.pointer(&pointer).cloned().unwrap_or_default();
-                row.put(spec, field, plain);
-            }
-        }
+/// Opens what is sealed in the rows of principals and rules, and says in each principal where it lives.
+async fn open(kernel: &Kernel, db: &mut impl Executor, scope: &Scope, state: &mut State) {
+    let State { principals, entitlements, .. } = state;
+    for row in principals.values_mut().filter_map(|chain| chain.row.as_mut()) {
+        row.put(&row::PRINCIPAL, "scope_kind", json!(scope.kind().as_str()));
+        open_row(kernel, db, scope, (&row::PRINCIPAL, row)).await;
     }
-    Ok(())
+    for row in entitlements.rows.values_mut() {
+        open_row(kernel, db, scope, (&row::ENTITLEMENT, row)).await;
+    }
+}
+
+async fn open_row(
+    kernel: &Kernel,
+    db: &mut impl Executor,
+    scope: &Scope,
+    (spec, row): (&'static Spec, &mut Row),
+) {
+    for field in spec.personal {
+        let Some((mut entry, pointer)) = reopened(row.get(spec, field)) else { continue };
+        // what cannot be opened stays sealed, and is a difference
+        if let Err(error) = kernel.subjects.open(db, &mut entry).await {
+            tracing::error!(%scope, field, %error, "a sealed field of the audit log cannot be opened");
+            continue;
+        }
+        let plain = entry.pointer(&pointer).cloned().unwrap_or_default();
+        row.put(spec, field, plain);
+    }
 }

@@ -18,11 +18,12 @@ use uuid::Uuid;
 use super::{
     action,
     model::{Erasure, LegalHold},
+    names::Names,
     store,
 };
 use crate::{
     Sequencer,
-    event::{Searcher, index::Layout, store as events},
+    event::{Searcher, index::Layout, open::opened, store as events},
     sequencer::store as logs,
 };
 
@@ -96,17 +97,12 @@ async fn remove_copies(ctx: &Ctx, tx: &mut Tx<'_>, principal: &Principal) -> Res
     let scope = principal.scope_id;
     access::token::store::token_erase_all(tx, scope, principal.id, ctx.now()).await?;
     store::hold_reason_erase(tx, scope, principal.id).await?;
-    for text in [&principal.display_name, &principal.email] {
-        // an empty text is in every filter
-        if !text.is_empty() {
-            store::saved_search_delete_naming(tx, scope, text).await?;
-        }
-    }
     // first results of others' calls go too: a call repeated with its request_id runs again and finds its work done
     store::request_result_delete_all(tx, scope).await
 }
 
-/// Destroys the person's key, after everything that only it gave to the search index; returns how many events it opened.
+/// Destroys the person's key, after everything that only it gave to the search index, and after what the names that it opens
+/// lead to; returns how many events it opened.
 async fn destroy_key(
     ctx: &Ctx,
     log: &Sequencer,
@@ -118,25 +114,45 @@ async fn destroy_key(
     // a person without a key gets a destroyed one: nothing can be sealed for them from now on
     store::subject_key_insert_destroyed(tx, subject, ctx.new_id(), ctx.now()).await?;
     let key = store::subject_key_get(tx, subject).await?;
-    let events = unindex(ctx, log, tx, KeyId { scope: subject.scope, key }, logs).await?;
+    let mut names = Names::of(principal);
+    let key = KeyId { scope: subject.scope, key };
+    let events = unindex(ctx, log, tx, (key, principal, logs), &mut names).await?;
+    for scope in logs {
+        for (id, display_name, filter) in store::saved_search_texts(tx, *scope).await? {
+            if names.are_in(&display_name, &filter) {
+                store::saved_search_delete(tx, *scope, id).await?;
+            }
+        }
+    }
     ctx.kernel().subjects.destroy(tx, subject, ctx.now()).await?;
     Ok(events)
 }
 
-/// Takes what is sealed with a key out of the search index; returns how many events have something sealed with it.
-async fn unindex(ctx: &Ctx, log: &Sequencer, tx: &mut Tx<'_>, key: KeyId, logs: &[Uuid]) -> Result<i64> {
+/// Takes what is sealed with a key out of the search index, and the names that its person had into `names`; returns how many
+/// events have something sealed with it.
+async fn unindex(
+    ctx: &Ctx,
+    log: &Sequencer,
+    tx: &mut Tx<'_>,
+    (key, principal, logs): (KeyId, &Principal, &[Uuid]),
+    names: &mut Names,
+) -> Result<i64> {
     let searcher = Searcher { kernel: ctx.kernel(), tails: &log.reading().tails, layout: Layout::LIVE };
     // a partner's act in a client is in both logs under one id
-    let mut opened = BTreeSet::new();
+    let mut found = BTreeSet::new();
     for id in logs {
         let Some(head) = logs::log_get(tx, *id).await? else { continue };
         let indexes = searcher.events_of_key(tx, key, &head).await?;
         searcher.unindex_subject(tx, *id, key, &indexes).await?;
         for chunk in indexes.chunks(CHUNK) {
-            opened.extend(events::event_at(tx, *id, chunk).await?.into_iter().map(|row| row.id));
+            for row in events::event_at(tx, *id, chunk).await? {
+                if found.insert(row.id) {
+                    names.learn(&opened(ctx.kernel(), tx, &row.entry).await?.1, &principal.name());
+                }
+            }
         }
     }
-    i64::try_from(opened.len()).map_err(Error::internal)
+    i64::try_from(found.len()).map_err(Error::internal)
 }
 
 /// The logs that a person of the scope can be in: that of the scope, those above it (a partner's acts in a client, refused

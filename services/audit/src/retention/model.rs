@@ -50,10 +50,13 @@ impl Resource for Retention {
 }
 
 impl Retention {
-    /// What holds where `stored` was said.
+    /// What holds where `stored` was said. A floor holds whoever wrote a lower number.
     pub fn effective(scope: &Scope, stored: Vec<(String, i64)>, minimum_index: i64) -> Self {
         let mut days: BTreeMap<_, _> = CLASSES.map(|class| (class.to_owned(), DEFAULT_DAYS)).into();
-        days.extend(stored);
+        days.extend(stored.into_iter().map(|(class, days)| {
+            let days = days.max(floor(&class));
+            (class, days)
+        }));
         Self { parent: parent_name(scope), days, minimum_index }
     }
 
@@ -71,7 +74,7 @@ impl Retention {
             checks.that(FIELD, known, unknown);
             let twice = changes.iter().take(n).any(|(earlier, _)| earlier == class);
             checks.that(FIELD, !twice, format!("names `{}` twice", kernel::ids::clip(class)));
-            let floor = if class == DECISION { DECISION_FLOOR } else { MIN_DAYS };
+            let floor = floor(class);
             let low = format!(
                 "`{days}` days are below the floor of `{class}`, {floor} days, which cannot be lowered"
             );
@@ -99,6 +102,11 @@ impl Retention {
         }
         Err(Error::EtagStale { name: self.name() })
     }
+}
+
+/// Fewest days that a class is kept.
+fn floor(class: &str) -> i64 {
+    if class == DECISION { DECISION_FLOOR } else { MIN_DAYS }
 }
 
 /// Keeps events past their time, and people from being erased.
@@ -220,6 +228,8 @@ pub struct Erasure {
 
 impl Resource for Erasure {
     const KIND: &'static str = "principal";
+    // the actor's words
+    const PERSONAL: &'static [&'static str] = &["reason"];
 
     fn name(&self) -> String {
         self.principal.clone()
@@ -309,8 +319,11 @@ mod tests {
         let retention = Retention::effective(&Scope::Platform, changes("auth", 90), 0);
         assert_eq!(retention.days.len(), CLASSES.len());
         assert_eq!((retention.days["auth"], retention.days["decision"]), (90, DEFAULT_DAYS));
+        let low = CLASSES.map(|class| (class.to_owned(), 1));
+        let written = Retention::effective(&Scope::Platform, low.into(), 0);
         for class in CLASSES {
             let floor = if class == DECISION { DECISION_FLOOR } else { MIN_DAYS };
+            assert_eq!(written.days[class], floor, "a lower number in the table is not obeyed");
             assert!(retention.changed(&changes(class, floor)).is_ok(), "{class}");
             let refused = retention.changed(&changes(class, floor - 1)).unwrap_err().to_string();
             assert!(refused.contains(&format!("floor of `{class}`, {floor} days")), "{refused}");

@@ -158,11 +158,16 @@ pub async fn hold_reason_erase(tx: &mut Tx<'_>, scope: Uuid, principal: Principa
     execute!(tx, sqlx::query(query).bind(ERASED).bind(scope).bind(principal)).map(|_| ())
 }
 
-/// Deletes the saved searches that have `text` in them.
-pub async fn saved_search_delete_naming(tx: &mut Tx<'_>, scope: Uuid, text: &str) -> Result<()> {
-    let query = "DELETE FROM saved_search WHERE scope_id = $1 \
-         AND (REPLACE(filter, $2, '') <> filter OR REPLACE(display_name, $2, '') <> display_name)";
-    execute!(tx, sqlx::query(query).bind(scope).bind(text)).map(|_| ())
+/// Every saved search of a scope: its identity, what it is called, its filter.
+pub async fn saved_search_texts(tx: &mut Tx<'_>, scope: Uuid) -> Result<Vec<(Uuid, String, String)>> {
+    let query = "SELECT id, display_name, filter FROM saved_search WHERE scope_id = $1 ORDER BY id";
+    on!(tx, |c| sqlx::query_as(query).bind(scope).fetch_all(c))
+}
+
+/// Deletes a saved search.
+pub async fn saved_search_delete(tx: &mut Tx<'_>, scope: Uuid, id: Uuid) -> Result<()> {
+    let query = "DELETE FROM saved_search WHERE scope_id = $1 AND id = $2";
+    execute!(tx, sqlx::query(query).bind(scope).bind(id)).map(|_| ())
 }
 
 /// Forgets the first results of all calls in a scope.

@@ -18,6 +18,8 @@ use super::{
 const LEASE: Duration = Duration::from_secs(5);
 /// Renewed when less than this is left.
 const RENEW: Duration = Duration::from_secs(3);
+/// Events without a checkpoint whose times are remembered: what a log may have of them when its process died.
+const UNSIGNED: i64 = 100_000;
 /// Events in one transaction. On SQLite changes wait for it, and an event costs the same in small ones.
 fn batch(engine: Engine) -> i64 {
     match engine {
@@ -31,12 +33,15 @@ pub struct Log {
     lease: Lease,
     head: LogHead,
     tree: Appender,
+    /// When the events happened that no checkpoint covers yet, also those of whoever had the lease before.
+    unsigned: Vec<Time>,
 }
 
 /// What one batch did.
+#[derive(Clone, Copy, Debug)]
 pub struct Batch {
-    /// When its events happened, and so how long they waited.
-    pub times: Vec<Time>,
+    /// Events in it.
+    pub events: usize,
     /// Whether there may be more.
     pub full: bool,
 }
@@ -71,8 +76,12 @@ impl Log {
         let missing = || Error::internal("a log without a head");
         let head = store::log_get(&mut tx, scope).await?.ok_or_else(missing)?;
         let tree = recovered(&mut tx, keys, &head).await?;
+        let unsigned = match head.size - head.signed_size {
+            0 => Vec::new(),
+            _ => store::event_times(&mut tx, scope, head.signed_size, UNSIGNED).await?,
+        };
         tx.finish().await?;
-        Ok(Some(Self { lease, head, tree }))
+        Ok(Some(Self { lease, head, tree, unsigned }))
     }
 
     /// Whether the lease is still ours for a while; renews it when little is left.
@@ -98,7 +107,11 @@ impl Log {
         let most = batch(kernel.db.engine());
         let waiting = store::pending_take(&mut kernel.db.reader().await?, scope, most).await?;
         if waiting.is_empty() {
-            return Ok(Batch { times: Vec::new(), full: false });
+            return Ok(Batch { events: 0, full: false });
+        }
+        if let Some(last) = waiting.last() {
+            // what others have recorded is older than what this process records from now on
+            kernel.ids.not_below(last.id);
         }
         let events: Vec<_> = waiting.into_iter().map(stamped).collect();
         let leaves = events.iter().map(|(event, _)| tlog::leaf_hash(event.entry.as_bytes()));
@@ -117,13 +130,15 @@ impl Log {
         tx.finish().await?;
         self.head = head;
         let full = i64::try_from(events.len()) == Ok(most);
-        Ok(Batch { times: events.into_iter().map(|(_, time)| time).collect(), full })
+        self.unsigned.extend(events.iter().map(|(_, time)| *time));
+        Ok(Batch { events: events.len(), full })
     }
 
-    /// Signs what is durable, if it is not signed. Returns whether there is a new checkpoint.
-    pub async fn sign(&mut self, kernel: &Kernel, keys: &Keys) -> Result<bool> {
+    /// Signs what is durable, if it is not signed. Returns when the events happened that the new checkpoint covers, and the one
+    /// before did not; none when there is no new one.
+    pub async fn sign(&mut self, kernel: &Kernel, keys: &Keys) -> Result<Option<Vec<Time>>> {
         if self.head.signed_size == self.head.size {
-            return Ok(false);
+            return Ok(None);
         }
         let size = u64::try_from(self.head.size).map_err(Error::internal)?;
         let checkpoint =
@@ -140,7 +155,7 @@ impl Log {
         }
         tx.finish().await?;
         self.head = head;
-        Ok(true)
+        Ok(Some(std::mem::take(&mut self.unsigned)))
     }
 }
 
@@ -149,8 +164,7 @@ fn stamped(event: Pending) -> (Pending, Time) {
     let stamp = serde_json::from_str(&event.entry).map(|s: Stamp| s.t);
     let time = stamp.unwrap_or_else(|_| {
         let (seconds, nanos) = event.id.get_timestamp().map_or((0, 0), |t| t.to_unix());
-        let micros = seconds.saturating_mul(1_000_000).saturating_add(u64::from(nanos) / 1_000);
-        Time::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+        Time::from_unix_parts(seconds, nanos)
     });
     (event, time)
 }

@@ -10,17 +10,31 @@ use super::store;
 /// Scope of the meta log. No partner or tenant can have it: theirs are UUIDv7.
 pub const META: Uuid = Uuid::from_u128(1);
 /// Logs in one transaction.
-const LOGS: i64 = 200;
+pub const LOGS: i64 = 200;
 
 /// What a log is called in the meta log: a keyed digest of its scope, 64 hex digits.
 pub fn meta_id(kernel: &Kernel, scope: Uuid) -> String {
     hash::hex(&hash::mac(&kernel.key_for("meta log"), scope.as_bytes()))
 }
 
-/// Puts every checkpoint that is new since the last time into the meta log's outbox; returns how many.
-pub async fn publish(kernel: &Kernel) -> Result<usize> {
+/// Puts every checkpoint that is new since the last time into the meta log's outbox, `most` logs in one transaction; returns
+/// how many. It goes once through all logs, in the order of their scopes: of many that sign all the time, none waits for others.
+pub async fn publish(kernel: &Kernel, most: i64) -> Result<usize> {
+    let (mut published, mut from) = (0, Uuid::nil());
+    loop {
+        let logs = publish_some(kernel, from, most).await?;
+        published += logs.len();
+        match logs.last().and_then(|last| last.as_u128().checked_add(1)) {
+            Some(next) if i64::try_from(logs.len()) == Ok(most) => from = Uuid::from_u128(next),
+            _ => return Ok(published),
+        }
+    }
+}
+
+/// One transaction of it, with the first logs from the scope `from` on; returns their scopes.
+async fn publish_some(kernel: &Kernel, from: Uuid, most: i64) -> Result<Vec<Uuid>> {
     let mut tx = kernel.db.begin_derived();
-    let logs = store::log_unpublished(&mut tx, META, LOGS).await?;
+    let logs = store::log_unpublished(&mut tx, (META, from), most).await?;
     for log in &logs {
         let now = kernel.clock.now();
         let id = kernel.ids.new_id(now);
@@ -42,5 +56,5 @@ pub async fn publish(kernel: &Kernel) -> Result<usize> {
     if !logs.is_empty() {
         tx.finish().await?;
     }
-    Ok(logs.len())
+    Ok(logs.into_iter().map(|log| log.scope_id).collect())
 }

@@ -39,7 +39,11 @@ impl Metrics {
         for time in times {
             self.latency.record(now.since(*time).as_secs_f64(), &[]);
         }
-        self.sequenced.add(times.len() as u64, &[]);
+    }
+
+    /// So many events got their index.
+    pub fn sequenced(&self, events: usize) {
+        self.sequenced.add(events as u64, &[]);
     }
 
     /// A round failed.

@@ -34,6 +34,27 @@ pub async fn pending_scopes(db: &mut impl Executor) -> Result<Vec<Uuid>> {
     on!(db, |c| sqlx::query_scalar(query).fetch_all(c))
 }
 
+/// The logs with events that no checkpoint covers: their process died, or failed, between the two.
+pub async fn unsigned_scopes(db: &mut impl Executor) -> Result<Vec<Uuid>> {
+    let query = "SELECT scope_id FROM audit_log WHERE signed_size < size ORDER BY scope_id";
+    on!(db, |c| sqlx::query_scalar(query).fetch_all(c))
+}
+
+/// When the events from index `first` on happened, at most `limit` of them.
+pub async fn event_times(db: &mut impl Executor, scope: Uuid, first: i64, limit: i64) -> Result<Vec<Time>> {
+    let query = "SELECT time FROM audit_event WHERE scope_id = $1 AND idx >= $2 ORDER BY idx LIMIT $3";
+    on!(db, |c| sqlx::query_scalar(query).bind(scope).bind(first).bind(limit).fetch_all(c))
+}
+
+/// The newest event that any log or outbox ends with.
+pub async fn newest(db: &mut impl Executor) -> Result<Option<Uuid>> {
+    let query = "SELECT id FROM ( \
+             SELECT (SELECT e.id FROM audit_event e WHERE e.scope_id = l.scope_id AND e.idx = l.size - 1) AS id FROM audit_log l \
+             UNION ALL SELECT p.id FROM audit_pending p \
+         ) AS seen WHERE id IS NOT NULL ORDER BY id DESC LIMIT 1";
+    on!(db, |c| sqlx::query_scalar(query).fetch_optional(c))
+}
+
 /// The newest event that waits, if any does.
 pub async fn pending_last(db: &mut impl Executor, scope: Uuid) -> Result<Option<Uuid>> {
     let query = "SELECT id FROM audit_pending WHERE scope_id = $1 ORDER BY id DESC LIMIT 1";
@@ -229,11 +250,15 @@ pub struct Unpublished {
     pub published_size: i64,
 }
 
-/// Logs whose newest checkpoint the meta log does not have.
-pub async fn log_unpublished(db: &mut impl Executor, meta: Uuid, limit: i64) -> Result<Vec<Unpublished>> {
+/// Logs whose newest checkpoint the meta log does not have, from the scope `from` on.
+pub async fn log_unpublished(
+    db: &mut impl Executor,
+    (meta, from): (Uuid, Uuid),
+    limit: i64,
+) -> Result<Vec<Unpublished>> {
     let query = "SELECT scope_id, signed_size, checkpoint, published_size FROM audit_log \
-         WHERE scope_id <> $1 AND published_size < signed_size ORDER BY scope_id LIMIT $2";
-    on!(db, |c| sqlx::query_as(query).bind(meta).bind(limit).fetch_all(c))
+         WHERE scope_id >= $1 AND scope_id <> $2 AND published_size < signed_size ORDER BY scope_id LIMIT $3";
+    on!(db, |c| sqlx::query_as(query).bind(from).bind(meta).bind(limit).fetch_all(c))
 }
 
 /// Notes what the meta log has. Returns 0 when somebody else was faster.

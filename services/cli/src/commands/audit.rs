@@ -26,8 +26,8 @@ mod verify;
 pub enum Command {
     /// Search what was done, newest first
     ///
-    /// Filter by `actor`, `action`, `outcome`, `event_class`, `target`, `partner`, `request_id`, `trace_id`, `time`, and
-    /// with `text("words")`, `cidr(ip, "10.0.0.0/8")`, `actor("NAME")` (also what others did for her); order by `index`.
+    /// Filter by `actor`, `action`, `outcome`, `class`, `target`, `ip`, `partner`, `delegation`, `request_id`, `trace_id`,
+    /// `time`, and with `text("words")`, `cidr(ip, "10.0.0.0/8")`, `actor("NAME")` (also what others did for her); order by `index`.
     #[command(visible_alias = "list")]
     Search(search::Search),
     /// Show one event

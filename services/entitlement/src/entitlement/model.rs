@@ -170,6 +170,8 @@ pub struct Target {
 
 impl Resource for Entitlement {
     const KIND: &'static str = "entitlement";
+    // people write names into reasons
+    const PERSONAL: &'static [&'static str] = &["reason"];
 
     fn name(&self) -> String {
         name(&self.tenant_slug, self.slug.as_str())

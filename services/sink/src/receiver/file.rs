@@ -95,29 +95,33 @@ impl Files {
         Ok(())
     }
 
-    /// Gives the full file a name of its own, `events-<first>-<last>.ndjson`, and removes the oldest beyond what is kept.
+    /// Gives the full file a name of its own, `events-<number>-<first>-<last>.ndjson`, and removes the oldest beyond what is
+    /// kept. The number counts the files as they were closed: after a replay the indexes say nothing about which is older.
     fn rotate(&self, directory: &Path, path: &Path) -> io::Result<()> {
         let (first, last) = bounds(path)?;
-        let name = (0_u32..).map(|n| {
-            let again = if n == 0 { String::new() } else { format!("-{n}") };
-            directory.join(format!("events-{first:020}-{last:020}{again}.ndjson"))
-        });
-        // a replay may bring the same events again
-        let free = name.into_iter().find(|name| !name.exists()).ok_or(io::ErrorKind::AlreadyExists)?;
-        fs::rename(path, free)?;
+        let mut closed: Vec<_> = fs::read_dir(directory)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter_map(|path| Some((number(&path)?, path)))
+            .collect();
+        closed.sort();
+        let number = closed.last().map_or(1, |(number, _)| number.saturating_add(1));
+        let name = directory.join(format!("events-{number:010}-{first:020}-{last:020}.ndjson"));
+        fs::rename(path, &name)?;
+        closed.push((number, name));
         if self.keeps > 0 {
-            let mut closed: Vec<_> = fs::read_dir(directory)?
-                .filter_map(|entry| Some(entry.ok()?.path()))
-                .filter(|p| p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with("events-")))
-                .collect();
-            closed.sort();
             let surplus = closed.len().saturating_sub(self.keeps);
-            for old in closed.into_iter().take(surplus) {
+            for (_, old) in closed.into_iter().take(surplus) {
                 fs::remove_file(old)?;
             }
         }
         File::open(directory)?.sync_all()
     }
+}
+
+/// The number of a closed file; none for any other.
+fn number(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?.strip_prefix("events-")?.strip_suffix(".ndjson")?;
+    name.split('-').next()?.parse().ok()
 }
 
 fn said(path: &Path, error: &io::Error) -> io::Error {
@@ -187,6 +191,30 @@ mod tests {
         let last = names.iter().rfind(|n| n.starts_with("events-")).unwrap();
         let text = fs::read_to_string(dir.path().join("tenants/t/siem").join(last)).unwrap();
         assert!(text.len() >= 600 && text.ends_with('\n'));
+    }
+
+    #[tokio::test]
+    async fn a_replay_does_not_remove_what_it_has_just_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = files(dir.path(), 600, 2);
+        let pair = |n: i64| [message(2 * n), message(2 * n + 1)];
+        for n in (4..10).chain(0..3) {
+            assert_eq!(files.send(&pair(n)).await, Outcome::Taken);
+        }
+        let mut kept: Vec<_> =
+            fs::read_dir(dir.path().join("tenants/t/siem")).unwrap().map(|e| e.unwrap().path()).collect();
+        // closed ones in the order in which they were closed, and before the one that grows
+        kept.sort();
+        let sequences = |path: &PathBuf| {
+            let lines = fs::read_to_string(path).unwrap();
+            let of = |line: &str| {
+                serde_json::from_str::<serde_json::Value>(line).unwrap()["data"]["sequence"].as_i64().unwrap()
+            };
+            lines.lines().map(of).collect::<Vec<_>>()
+        };
+        let all: Vec<_> = kept.iter().flat_map(sequences).collect();
+        assert!(all.ends_with(&[0, 1, 2, 3, 4, 5]) && all.len() < 12, "{all:?}");
+        assert_eq!(kept.iter().filter(|path| number(path).is_some()).count(), 2, "{kept:?}");
     }
 
     #[tokio::test]

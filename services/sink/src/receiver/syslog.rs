@@ -2,7 +2,12 @@
 //!
 //! Syslog has no acknowledgement. What comes closest is the end of the connection: a receiver answers our `close_notify` with
 //! its own once it has read what was before it (RFC 5425, section 4.4). So a batch is one connection, and counts when the
-//! receiver has closed it too.
+//! receiver has closed it too. rsyslog and older syslog-ng close the connection without a `close_notify` of their own; that
+//! counts as well: all of ours was sent before. A connection that is
+//! reset, or that does not end in time, does not count, and the batch comes again.
+//!
+//! So it is at least once up to the receiver's socket, not up to its disk: what a receiver has read and loses, or reads and
+//! throws away, nobody tells us. A delivery certificate shows what is missing, and a replay brings it.
 
 use std::sync::Arc;
 
@@ -62,10 +67,18 @@ impl Syslog {
         let name = ServerName::try_from(self.host.clone()).map_err(std::io::Error::other)?;
         let mut stream = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await?;
         stream.write_all(frames).await?;
+        stream.flush().await?;
         stream.shutdown().await?;
         let mut rest = [0_u8; 512];
-        while stream.read(&mut rest).await? > 0 {}
-        Ok(())
+        loop {
+            match stream.read(&mut rest).await {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                // closed, though without the word of TLS for it
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

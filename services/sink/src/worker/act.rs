@@ -177,9 +177,8 @@ impl Run<'_> {
     async fn page(&mut self, receiver: &Receiver, page: &[Message]) -> Result<Then> {
         let (mut rest, mut most) = (page, receiver.most());
         while !rest.is_empty() && !self.deliverer.stop.is_cancelled() {
-            self.hold.renew(&self.deliverer.kernel).await?;
             let (batch, after) = rest.split_at(most.min(rest.len()));
-            match self.send(receiver, batch).await {
+            match self.send(receiver, batch).await? {
                 Outcome::Taken => {
                     self.taken(batch.len()).await?;
                     rest = after;
@@ -206,12 +205,14 @@ impl Run<'_> {
         Ok(Then::On)
     }
 
-    async fn send(&self, receiver: &Receiver, batch: &[Message]) -> Outcome {
-        let outcome = receiver.send(batch, self.deliverer.kernel.clock.now()).await;
+    /// Sends while the lease is ours. Errors: CONFLICT when it is another's.
+    async fn send(&mut self, receiver: &Receiver, batch: &[Message]) -> Result<Outcome> {
+        let kernel = &self.deliverer.kernel;
+        let outcome = self.hold.during(kernel, receiver.send(batch, kernel.clock.now())).await?;
         if outcome != Outcome::Taken {
             self.deliverer.metrics.failed(self.sink.target.kind());
         }
-        outcome
+        Ok(outcome)
     }
 
     async fn taken(&mut self, count: usize) -> Result<()> {
@@ -306,10 +307,9 @@ impl Run<'_> {
         let (scope, id) = self.hold.sink;
         let waiting = store::letter_waiting(&mut kernel.db.reader().await?, scope, id, LETTERS).await?;
         for letter in waiting {
-            self.hold.renew(kernel).await?;
             let page = self.deliverer.page(&self.sink, origin, letter.idx, letter.idx + 1).await?;
             let outcome = match page.first() {
-                Some(message) => self.send(receiver, std::slice::from_ref(message)).await,
+                Some(message) => self.send(receiver, std::slice::from_ref(message)).await?,
                 None => Outcome::Refused("retention removed the event".to_owned()),
             };
             match outcome {

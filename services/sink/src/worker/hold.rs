@@ -7,12 +7,16 @@ use uuid::Uuid;
 
 use crate::{
     model::SinkId,
-    receiver::PATIENCE,
     store::{self, Lease},
 };
 
-/// How long a lease is good without being renewed: what a take-over may have to wait. A sending may take [`PATIENCE`] of it.
-const LEASE: Duration = Duration::from_secs(20);
+/// How long a lease is good without being renewed: what a take-over may have to wait, and then the time between two looks.
+/// A sending may take longer: the lease is renewed meanwhile.
+const LEASE: Duration = Duration::from_secs(6);
+/// Renewed when less than this is left.
+const RENEW: Duration = Duration::from_secs(4);
+/// How often it is looked at during a sending.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A sink while it is ours.
 pub struct Hold {
@@ -44,13 +48,25 @@ impl Hold {
         self.lease.fence
     }
 
-    /// Makes sure that the lease outlasts a sending. Errors: CONFLICT when it is another's.
+    /// Makes sure that the lease is good for some seconds. Errors: CONFLICT when it is another's.
     pub async fn renew(&mut self, kernel: &Kernel) -> Result<()> {
         let now = kernel.clock.now();
-        if self.lease.lease_until > now.plus(PATIENCE + PATIENCE / 4) {
+        if self.lease.lease_until > now.plus(RENEW) {
             return Ok(());
         }
         self.put(kernel, now.plus(LEASE)).await
+    }
+
+    /// Keeps the lease while `work` is done; work that has lost it is given up. Errors: CONFLICT when it is another's.
+    pub async fn during<T>(&mut self, kernel: &Kernel, work: impl Future<Output = T>) -> Result<T> {
+        self.renew(kernel).await?;
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                () = tokio::time::sleep(LOOK) => self.renew(kernel).await?,
+            }
+        }
     }
 
     /// Gives the lease back, if it still is ours.
