@@ -2,6 +2,7 @@
 
 mod access;
 mod crash;
+mod disk;
 mod events;
 mod evidence;
 mod export;

@@ -312,6 +312,17 @@ impl Db {
         execute!(&mut reader, sqlx::query("SELECT 1")).map(|_| ())
     }
 
+    /// Bytes that the database takes, write-ahead log not included, as PostgreSQL says; none for the embedded one, which
+    /// is files in the data directory.
+    pub async fn size(&self) -> Result<Option<u64>> {
+        let Inner::Postgres { shelf, .. } = &self.inner else { return Ok(None) };
+        let mut shelved = shelf.acquire().await?;
+        let query = sqlx::query_scalar::<_, i64>("SELECT pg_database_size(current_database())");
+        let size = query.fetch_one(shelved.conn()?).await.map_err(Error::from);
+        shelved.ended(size.as_ref().err());
+        Ok(u64::try_from(size?).ok())
+    }
+
     /// Waits for connections in use and closes; nothing can be read or written afterwards.
     pub async fn close(&self) {
         match &self.inner {
