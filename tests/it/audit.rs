@@ -9,6 +9,7 @@ mod export;
 mod history;
 mod mirror;
 mod peers;
+mod query;
 mod reconcile;
 mod retention;
 mod saved_search;
