@@ -17,6 +17,8 @@ mod decisions;
 mod errors;
 mod idempotency;
 mod lists;
+#[path = "../conformance/peers.rs"]
+mod peers;
 mod process;
 mod quickstart;
 mod schema;
