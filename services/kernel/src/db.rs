@@ -339,15 +339,16 @@ impl Db {
     /// Removes from the files what committed changes to `tables` have overwritten or deleted.
     ///
     /// SQLite overwrites it in place, so only the write-ahead log still has it and is emptied. PostgreSQL is asked to
-    /// vacuum: dead rows go, but their bytes may stay in a page until it is used again, and archived write-ahead logs and
-    /// backups keep them for as long as those are kept. Fails when readers are in the way.
+    /// vacuum, and to take its statistics anew, which have values of rows in them: dead rows go, but their bytes may stay in a
+    /// page until it is used again or the table is rewritten (`VACUUM FULL`), and the write-ahead log, archives of it and backups
+    /// keep them for as long as those are kept. Fails when readers are in the way.
     pub async fn scrub(&self, tables: &[&'static str]) -> Result<()> {
         match &self.inner {
             Inner::Sqlite { writer, .. } => writer.checkpoint().await,
             Inner::Postgres { shelf, .. } => {
                 let mut shelved = shelf.acquire().await?;
                 for table in tables {
-                    let vacuum = sqlx::raw_sql(AssertSqlSafe(format!("VACUUM {table}")));
+                    let vacuum = sqlx::raw_sql(AssertSqlSafe(format!("VACUUM (ANALYZE) {table}")));
                     let done = vacuum.execute(shelved.conn()?).await.map_err(Error::from);
                     shelved.ended(done.as_ref().err());
                     done?;
