@@ -2,12 +2,14 @@
 
 mod access;
 mod crash;
+mod disk;
 mod events;
 mod evidence;
 mod export;
 mod history;
 mod mirror;
 mod peers;
+mod query;
 mod reconcile;
 mod retention;
 mod saved_search;

@@ -22,6 +22,8 @@ mod idempotency;
 mod limits;
 mod lists;
 mod nodes;
+#[path = "../conformance/peers.rs"]
+mod peers;
 mod process;
 mod quickstart;
 mod schema;

@@ -55,6 +55,11 @@ pub fn actions() -> impl Iterator<Item = &'static Action> {
     .flatten()
 }
 
+/// What this slice does by itself and records: no RPC asks for it, so that no policy has it.
+pub fn own_actions() -> impl Iterator<Item = &'static Action> {
+    [&retention::PRUNE, &reconcile::DIVERGENCE, &reconcile::AGREEMENT, &sequencer::meta::PUBLISH].into_iter()
+}
+
 /// Adds this slice's services.
 pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>, sequencer: &Arc<Sequencer>) {
     let limit = kernel.config.server.max_message_bytes;

@@ -42,9 +42,9 @@ const fn action(verb: &'static str) -> Action {
     Action { rpc: "", noun: "audit", verb, class: Class::Write, scopes: &[] }
 }
 /// The tables are not what the log says. Of the process itself; no RPC asks for it.
-const DIVERGENCE: Action = action("divergence");
+pub(crate) const DIVERGENCE: Action = action("divergence");
 /// They are again.
-const AGREEMENT: Action = action("agreement");
+pub(crate) const AGREEMENT: Action = action("agreement");
 
 /// Differences that the event of a divergence names.
 const NAMED: usize = 40;

@@ -23,6 +23,7 @@ pub(crate) mod store;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use prune::PRUNE;
 pub use prune::{prune, spawn_pruner};
 pub use store::scope_get;
 

@@ -286,7 +286,7 @@ pub fn class_of(action: &Action) -> &'static str {
         (Class::Read, "sink") if action.verb == "certify" => "audit_read",
         (Class::Write, noun) if noun.starts_with("token") || noun == "bootstrap" => "auth",
         // nobody writes to the record but the process itself
-        (Class::Ingest, _) | (Class::Write, "audit") => "system",
+        (Class::Ingest, _) | (Class::Write, "audit" | "checkpoint") => "system",
         (Class::Write, _) => "admin_write",
         (Class::Read, _) => "admin_read",
         (Class::Decide, _) => "decision",

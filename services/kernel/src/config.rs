@@ -145,7 +145,7 @@ pub struct Audit {
     pub checkpoint_interval_ms: u64,
     /// How often the tables are compared with the log, seconds; 0 for never.
     pub reconcile_interval_seconds: u64,
-    /// Room that the data directory may take, MiB; 0 for the whole file system.
+    /// Room that the data directory (SQLite) or the database (PostgreSQL) may take, MiB; 0 for all there is.
     pub storage_quota_mib: u64,
     /// How often new checkpoints are put into the meta log, seconds; 0 for never.
     pub publish_interval_seconds: u64,

@@ -92,6 +92,8 @@ impl Kernel {
     pub async fn new(config: Config, db: Db, clock: Clock) -> Result<Arc<Self>> {
         let policy = Policy::built_in().await?;
         let root = crate::secret::deployment_key(&db, clock.now()).await?;
+        let quota = config.audit.storage_quota_mib << 20;
+        let storage = Arc::new(Storage::new(&config.server.data_dir, &db, quota).await);
         let shared = (db.engine() == Engine::Postgres).then(|| config.token_cache());
         Ok(Arc::new(Self {
             page_key: PageKey::new(crate::hash::mac(&root, b"page token").to_vec()),
@@ -105,7 +107,7 @@ impl Kernel {
             rows: RowCache::new(shared),
             root_key: root,
             policy,
-            storage: Arc::new(Storage::new(&config.server.data_dir, config.audit.storage_quota_mib << 20)),
+            storage,
             config,
             db,
             clock,

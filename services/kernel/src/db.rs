@@ -325,8 +325,22 @@ impl Db {
     pub async fn clock(&self) -> Result<Option<Time>> {
         let Inner::Postgres { shelf, .. } = &self.inner else { return Ok(None) };
         let query = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::BIGINT";
-        let micros: i64 = sqlx::query_scalar(query).fetch_one(shelf.acquire().await?.conn()?).await?;
-        Ok(Some(Time::from_micros(micros)))
+        let mut shelved = shelf.acquire().await?;
+        let micros =
+            sqlx::query_scalar::<_, i64>(query).fetch_one(shelved.conn()?).await.map_err(Error::from);
+        shelved.ended(micros.as_ref().err());
+        Ok(Some(Time::from_micros(micros?)))
+    }
+
+    /// Bytes that the database takes, write-ahead log not included, as PostgreSQL says; none for the embedded one, which
+    /// is files in the data directory.
+    pub async fn size(&self) -> Result<Option<u64>> {
+        let Inner::Postgres { shelf, .. } = &self.inner else { return Ok(None) };
+        let mut shelved = shelf.acquire().await?;
+        let query = sqlx::query_scalar::<_, i64>("SELECT pg_database_size(current_database())");
+        let size = query.fetch_one(shelved.conn()?).await.map_err(Error::from);
+        shelved.ended(size.as_ref().err());
+        Ok(u64::try_from(size?).ok())
     }
 
     /// Waits for connections in use and closes; nothing can be read or written afterwards.
@@ -345,15 +359,16 @@ impl Db {
     /// Removes from the files what committed changes to `tables` have overwritten or deleted.
     ///
     /// SQLite overwrites it in place, so only the write-ahead log still has it and is emptied. PostgreSQL is asked to
-    /// vacuum: dead rows go, but their bytes may stay in a page until it is used again, and archived write-ahead logs and
-    /// backups keep them for as long as those are kept. Fails when readers are in the way.
+    /// vacuum, and to take its statistics anew, which have values of rows in them: dead rows go, but their bytes may stay in a
+    /// page until it is used again or the table is rewritten (`VACUUM FULL`), and the write-ahead log, archives of it and backups
+    /// keep them for as long as those are kept. Fails when readers are in the way.
     pub async fn scrub(&self, tables: &[&'static str]) -> Result<()> {
         match &self.inner {
             Inner::Sqlite { writer, .. } => writer.checkpoint().await,
             Inner::Postgres { shelf, .. } => {
                 let mut shelved = shelf.acquire().await?;
                 for table in tables {
-                    let vacuum = sqlx::raw_sql(AssertSqlSafe(format!("VACUUM {table}")));
+                    let vacuum = sqlx::raw_sql(AssertSqlSafe(format!("VACUUM (ANALYZE) {table}")));
                     let done = vacuum.execute(shelved.conn()?).await.map_err(Error::from);
                     shelved.ended(done.as_ref().err());
                     done?;

@@ -1,5 +1,9 @@
 //! How full the storage is, and what is refused for it: an audit record that cannot be written must stop the change that it
 //! is of, so changes stop a little before the disk does, and reads stay up.
+//!
+//! With SQLite the data directory is measured, against the quota or its file system. With PostgreSQL the database is, against
+//! the quota, as it says itself (`pg_database_size`); and the file system of the data directory, where keys and files are. What
+//! a PostgreSQL server's disk has left nobody can ask it: without a quota it says so when it is full.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     authz::{Action, Class},
+    db::Db,
     error::{Error, Result},
 };
 
@@ -28,20 +33,20 @@ const EVERY: Duration = Duration::from_secs(5);
 /// What gives space back or takes rights away stays possible.
 const STILL: [&str; 3] = ["retention", "privacy", "legal_hold"];
 
-/// How full the storage is. What a PostgreSQL server has left is not known here; it says itself when it is full.
-#[derive(Debug)]
+/// How full the storage is.
 pub struct Storage {
     dir: PathBuf,
-    /// Bytes that the directory may take; 0 for as many as the file system has.
+    db: Db,
+    /// Bytes that the directory or the database may take; 0 for as many as there are.
     quota: u64,
     percent: AtomicU8,
 }
 
 impl Storage {
-    /// Of a directory, with a quota in bytes or 0.
-    pub fn new(dir: &Path, quota: u64) -> Self {
-        let storage = Self { dir: dir.to_owned(), quota, percent: AtomicU8::new(0) };
-        storage.measure();
+    /// Of a data directory and a database, with a quota in bytes or 0; measured.
+    pub async fn new(dir: &Path, db: &Db, quota: u64) -> Self {
+        let storage = Self { dir: dir.to_owned(), db: db.clone(), quota, percent: AtomicU8::new(0) };
+        storage.measure().await;
         storage
     }
 
@@ -51,16 +56,32 @@ impl Storage {
     }
 
     /// Measures; what cannot be measured counts as it did before.
-    pub fn measure(&self) {
-        if let Some(percent) = used(&self.dir, self.quota) {
-            let before = self.percent.swap(percent, Ordering::Relaxed);
-            if percent >= WARN && before < WARN {
-                tracing::warn!(percent, dir = %self.dir.display(), "storage is getting full; make room before {FULL} %, when changes stop");
-            }
-            if percent >= FULL && before < FULL {
-                tracing::error!(percent, dir = %self.dir.display(), "storage is full: changes are refused, reads stay up");
-            }
+    pub async fn measure(&self) {
+        let Some(percent) = self.used().await else { return };
+        let before = self.percent.swap(percent, Ordering::Relaxed);
+        if percent >= WARN && before < WARN {
+            tracing::warn!(percent, dir = %self.dir.display(), "storage is getting full; make room before {FULL} %, when changes stop");
         }
+        if percent >= FULL && before < FULL {
+            tracing::error!(percent, dir = %self.dir.display(), "storage is full: changes are refused, reads stay up");
+        }
+    }
+
+    /// Percent used of what is fullest.
+    async fn used(&self) -> Option<u8> {
+        let size = match self.db.size().await {
+            Ok(size) => size,
+            Err(error) => {
+                tracing::warn!(%error, "the size of the database was not measured");
+                return None;
+            }
+        };
+        // the quota is the database's where that lies elsewhere
+        let of_dir = if size.is_some() { 0 } else { self.quota };
+        let dir = self.dir.clone();
+        let dir = tokio::task::spawn_blocking(move || used(&dir, of_dir)).await.ok().flatten();
+        let database = size.filter(|_| self.quota > 0).map(|size| percent(size, self.quota));
+        dir.max(database)
     }
 
     /// Measures every few seconds until `stop`.
@@ -70,23 +91,29 @@ impl Storage {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(EVERY) => {}
             }
-            let own = Arc::clone(&self);
-            let _ = tokio::task::spawn_blocking(move || own.measure()).await;
+            self.measure().await;
         }
     }
 
     /// Refuses an action for which there is no room.
     pub fn admits(&self, action: &Action) -> Result<()> {
-        let percent = self.percent();
-        let grows = (action.noun == "tenant" && action.verb == "create") || action.verb.starts_with("export");
-        let noun = action.noun.split('/').next().unwrap_or_default();
-        let frees = STILL.contains(&noun) || matches!(action.verb, "revoke" | "suspend" | "remove_member");
-        let changes = matches!(action.class, Class::Write | Class::Ingest) && !frees;
-        if (percent >= HOLD && grows) || (percent >= FULL && changes) {
-            return Err(Error::StorageFull { percent });
+        match self.percent() {
+            percent if refused(percent, action) => Err(Error::StorageFull { percent }),
+            _ => Ok(()),
         }
-        Ok(())
     }
+}
+
+fn refused(percent: u8, action: &Action) -> bool {
+    let grows = (action.noun == "tenant" && action.verb == "create") || action.verb.starts_with("export");
+    let noun = action.noun.split('/').next().unwrap_or_default();
+    let frees = STILL.contains(&noun) || matches!(action.verb, "revoke" | "suspend" | "remove_member");
+    let changes = matches!(action.class, Class::Write | Class::Ingest) && !frees;
+    (percent >= HOLD && grows) || (percent >= FULL && changes)
+}
+
+fn percent(used: u64, all: u64) -> u8 {
+    u8::try_from((used.saturating_mul(100) / all.max(1)).min(100)).unwrap_or(100)
 }
 
 /// Percent used of the quota or, without one, of the file system.
@@ -102,7 +129,7 @@ fn used(dir: &Path, quota: u64) -> Option<u8> {
             disk.f_blocks.saturating_sub(disk.f_bfree) + disk.f_bavail,
         )
     };
-    u8::try_from((used.saturating_mul(100) / all.max(1)).min(100)).ok()
+    Some(percent(used, all))
 }
 
 #[cfg(test)]
@@ -116,28 +143,28 @@ mod tests {
 
     #[test]
     fn what_grows_is_refused_first_then_what_changes_and_never_what_reads_or_frees() {
-        let dir = tempfile::tempdir().unwrap();
-        let storage = Storage::new(dir.path(), 1_000);
         let create = action("role", "create", Class::Write);
         let tenant = action("tenant", "create", Class::Write);
         let export = action("audit", "export", Class::Read);
         let read = action("role", "get", Class::Read);
         let erase = action("privacy", "erased", Class::Write);
+        let refused_at =
+            |percent| [&create, &tenant, &export, &read, &erase].map(|action| refused(percent, action));
+        assert_eq!(refused_at(89), [false; 5]);
+        assert_eq!(refused_at(90), [false, true, true, false, false]);
+        assert_eq!(refused_at(94), refused_at(90));
+        assert_eq!(refused_at(95), [true, true, true, false, false]);
+        assert_eq!(refused_at(100), refused_at(95));
+    }
+
+    #[test]
+    fn a_quota_is_measured_by_the_sizes_of_files() {
+        let dir = tempfile::tempdir().unwrap();
         let fill = |bytes: usize| {
             std::fs::write(dir.path().join("f"), vec![0; bytes]).unwrap();
-            storage.measure();
-            storage.percent()
+            used(dir.path(), 1_000)
         };
-        assert_eq!(fill(899), 89);
-        assert!([&create, &tenant, &export].iter().all(|a| storage.admits(a).is_ok()));
-        assert_eq!(fill(900), 90);
-        assert!(storage.admits(&create).is_ok());
-        assert!([&tenant, &export].iter().all(|a| storage.admits(a).is_err()));
-        assert_eq!(fill(950), 95);
-        assert!([&create, &tenant, &export].iter().all(|a| storage.admits(a).is_err()));
-        assert!([&read, &erase].iter().all(|a| storage.admits(a).is_ok()));
-        assert_eq!(fill(10), 1);
-        assert!(storage.admits(&tenant).is_ok());
+        assert_eq!([fill(899), fill(900), fill(10), fill(5_000)], [Some(89), Some(90), Some(1), Some(100)]);
     }
 
     #[test]

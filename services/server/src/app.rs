@@ -71,6 +71,11 @@ pub fn actions() -> impl Iterator<Item = &'static Action> {
         .chain(sink::actions())
 }
 
+/// Every action that the process does by itself: it stands in the logs beside those of [`actions`].
+pub fn own_actions() -> impl Iterator<Item = &'static Action> {
+    audit::own_actions().chain(sink::own_actions())
+}
+
 /// Opens the database and brings an embedded one to the newest schema; a shared one must have been migrated.
 pub async fn open_database(config: &Config) -> Result<Db, StartError> {
     let db = Db::open(config).await.map_err(StartError::Database)?;

@@ -53,6 +53,11 @@ pub fn actions() -> impl Iterator<Item = &'static Action> {
     ops::ACTIONS.iter().chain(certificate::ACTIONS)
 }
 
+/// What this slice does by itself and records: no RPC asks for it.
+pub fn own_actions() -> impl Iterator<Item = &'static Action> {
+    std::iter::once(&worker::GAP)
+}
+
 /// Adds this slice's service.
 pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>, sequencer: &Arc<Sequencer>) {
     let limit = kernel.config.server.max_message_bytes;

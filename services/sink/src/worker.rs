@@ -31,6 +31,7 @@ use crate::{
 mod act;
 mod hold;
 
+pub(crate) use act::GAP;
 pub use hold::Hold;
 
 /// How often the sinks are looked at without a sign that their logs have grown.

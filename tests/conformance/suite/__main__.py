@@ -13,7 +13,7 @@ from pathlib import Path
 
 import sinks
 
-from . import exports, flips, ocsf, openssl, readme, receipts, tlog, witness
+from . import exports, flips, ocsf, openssl, peers, readme, receipts, tlog, witness
 from .report import Report
 from .site import Site
 from .world import World
@@ -49,6 +49,7 @@ def main() -> int:
         print(f"a log of {world.log.head.size} entries after {time.monotonic() - begun:.0f} s", flush=True)
         fetched = receipts.fetch(world)
         tlog.run(report, world)
+        peers.run(report, world, seed)
         openssl.run(report, world)
         receipts.run(report, world, fetched)
         witness.run(report, meta, other, root)

@@ -110,7 +110,7 @@ class _Exports:
         """What the API finds with a filter is what the file has."""
         queries = {
             "action = role.create AND outcome = ok": "action = 'role.create' AND outcome = 'ok'",
-            "outcome = denied AND action = audit.mirror": "outcome = 'denied' AND action = 'audit.mirror'",
+            "outcome = denied AND action = audit.list": "outcome = 'denied' AND action = 'audit.list'",
             "event_class = decision": "event_class = 'decision'",
             'actor = "tenants/acme/principals/olivia" AND action = "audit.*"': (
                 "actor = 'tenants/acme/principals/olivia' AND action LIKE 'audit.%'"

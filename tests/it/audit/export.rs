@@ -16,7 +16,7 @@ use super::{
 };
 
 /// A file and its manifest.
-async fn export(
+pub async fn export(
     by: &Caller,
     format: ExportFormat,
     request: ExportAuditEventsRequest,

@@ -1,20 +1,23 @@
 //! How long the record is kept, what keeps it longer, and how a person leaves it.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use audit::sequencer::store;
 use proto::{
-    audit::v1::{self as pb, audit_service_client::AuditServiceClient},
+    audit::v1::{self as pb, ExportFormat, audit_service_client::AuditServiceClient},
     duty::v1::Duty,
     principal::v1::{self as principal, PrincipalKind, principal_service_client::PrincipalServiceClient},
     retention::v1::{self as retention, retention_service_client::RetentionServiceClient},
 };
-use tests::{Engine, Site, World, both_engines, site::Caller, world};
+use tests::{Engine, Site, World, both_engines, postgres, site::Caller, world};
 use tlog::{Receipt, Vkey};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use super::{events, sequencer::scopes};
+use super::{events, export::export, mirror::Reader, sequencer::scopes};
 use crate::errors::reason;
 
 const RETENTION: &str = "tenants/acme/retention";
@@ -138,15 +141,64 @@ async fn acme(site: &Site) -> Uuid {
     kernel::on!(&mut reader, |c| sqlx::query_scalar(query).fetch_one(c)).unwrap()
 }
 
-/// Which files of an embedded database hold `text`.
-fn files_with(site: &Site, text: &str) -> Vec<std::path::PathBuf> {
-    let files =
-        std::fs::read_dir(site.dir.path()).unwrap().map(|f| f.unwrap().path()).filter(|f| f.is_file());
-    let has = |path: &std::path::PathBuf| {
-        let bytes = std::fs::read(path).unwrap();
-        bytes.windows(text.len()).any(|w| w == text.as_bytes())
+/// What must be nowhere once the person is erased.
+const TRACES: [&str; 4] = [NAME, ADDRESS, "Quuxington", "quuxington"];
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// The files in a directory that hold something of the person.
+fn files_with_traces(dir: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
+    let traced = |path: &PathBuf| {
+        // PostgreSQL removes files while we look
+        let bytes = std::fs::read(path).unwrap_or_default();
+        TRACES.iter().any(|text| contains(&bytes, text))
     };
-    files.filter(has).collect()
+    files.filter(|path| path.is_file()).filter(traced).collect()
+}
+
+/// The directory of a PostgreSQL database, after every table in it was rewritten and written out.
+fn postgres_files(url: &str) -> PathBuf {
+    let psql = |sql: &str| postgres::shared().psql(url, sql);
+    psql("VACUUM FULL");
+    psql("CHECKPOINT");
+    let database = psql("SELECT oid FROM pg_database WHERE datname = current_database()");
+    PathBuf::from(psql("SHOW data_directory")).join("base").join(database)
+}
+
+/// Looks for the person in everything that the product keeps or gives away from now on.
+async fn assert_gone(world: &World, by: &Caller) {
+    let site = &world.site;
+    let dump = site.dump(&[]).await;
+    for text in TRACES {
+        assert!(!dump.contains(text), "{text}");
+    }
+    assert_eq!(files_with_traces(site.dir.path()), Vec::<PathBuf>::new());
+    if site.engine == Engine::Postgres {
+        let url = site.database_url.clone();
+        let statistics = "SELECT string_agg(s::text, ' ') FROM pg_stats s WHERE schemaname = 'public'";
+        let statistics = postgres::shared().psql(&url, statistics);
+        assert!(!statistics.is_empty());
+        for text in TRACES {
+            assert!(!statistics.contains(text), "{text}");
+        }
+        let left =
+            tokio::task::spawn_blocking(move || files_with_traces(&postgres_files(&url))).await.unwrap();
+        assert_eq!(left, Vec::<PathBuf>::new());
+    }
+    let (served, checkpoint) = Reader::of(site, by, world::ACME).mirror().await;
+    assert!(checkpoint.size() > 0 && served.keys().any(|path| path.starts_with("tile/entries/")));
+    let mut given: Vec<_> = served.into_iter().collect();
+    for format in [ExportFormat::Ndjson, ExportFormat::Csv, ExportFormat::Parquet, ExportFormat::Ocsf] {
+        let (file, manifest) = export(by, format, pb::ExportAuditEventsRequest::default()).await.unwrap();
+        assert!(manifest.count > 0);
+        given.push((format!("{format:?}"), file));
+    }
+    for (name, bytes) in given {
+        assert!(TRACES.iter().all(|text| !contains(&bytes, text)), "{name}");
+    }
 }
 
 both_engines! {
@@ -219,6 +271,16 @@ both_engines! {
         assert!(before.changes.iter().any(|c| c.new_value.contains(NAME)));
         assert_eq!(events(by, world::ACME, search).await.len(), 1);
         assert!(world.site.dump(&[]).await.contains(NAME));
+        if world.site.engine == Engine::Postgres {
+            // what the planner knows of a column are values of it
+            let url = &world.site.database_url;
+            postgres::shared().psql(url, "ANALYZE");
+            assert!(postgres::shared().psql(url, "SELECT s::text FROM pg_stats s WHERE tablename = 'principal'").contains(NAME));
+            let url = url.clone();
+            assert!(!tokio::task::spawn_blocking(move || files_with_traces(&postgres_files(&url))).await.unwrap().is_empty());
+        } else {
+            assert!(!files_with_traces(world.site.dir.path()).is_empty());
+        }
 
         let living = erase(by, ZQ, "").await.unwrap_err();
         assert_eq!((living.code(), reason(&living).as_str()), (Code::FailedPrecondition, "ILLEGAL_STATE"));
@@ -238,12 +300,7 @@ both_engines! {
         let again = erase(by, ZQ, "").await.unwrap_err();
         assert_eq!((again.code(), reason(&again).as_str()), (Code::FailedPrecondition, "ILLEGAL_STATE"));
 
-        for text in [NAME, ADDRESS, "Quuxington", "quuxington"] {
-            assert!(!world.site.dump(&[]).await.contains(text), "{text}");
-            if world.site.engine == Engine::Sqlite {
-                assert_eq!(files_with(&world.site, text), Vec::<std::path::PathBuf>::new(), "{text}");
-            }
-        }
+        assert_gone(&world, by).await;
         let after = events(by, world::ACME, created).await.pop().unwrap();
         assert_eq!((&after.entry, &after.leaf_hash), (&before.entry, &before.leaf_hash));
         let shown = |field: &str| after.changes.iter().find(|c| c.field == field).unwrap().new_value.clone();

@@ -12,11 +12,11 @@ use super::{events, sequencer::acme};
 /// A little more than what the index merges into one.
 const EVENTS: u64 = 66_000;
 
-/// Puts made-up acts into the outbox, one a second, and has them sequenced and indexed.
-async fn fill(world: &World, scope: Uuid) {
+/// Puts so many made-up acts into the outbox, one a second, and has them sequenced and indexed.
+pub async fn fill(world: &World, scope: Uuid, events: u64) {
     let kernel = world.site.kernel();
-    let start = kernel.clock.now().minus(Duration::from_secs(EVENTS));
-    for chunk in 0..EVENTS / 500 {
+    let start = kernel.clock.now().minus(Duration::from_secs(events));
+    for chunk in 0..events / 500 {
         let rows: Vec<(Uuid, String)> = (chunk * 500..(chunk + 1) * 500).map(|n| {
             let time = start.plus(Duration::from_secs(n));
             let id = kernel.ids.new_id(time);
@@ -62,7 +62,7 @@ both_engines! {
         world::principal(&world.owner, world::ACME, "zq", leaver).await.unwrap();
         world::create_role(&world.owner, "desk", "Quux desk").await.unwrap();
         let scope = acme(world.site.kernel()).await;
-        fill(&world, scope).await;
+        fill(&world, scope, EVENTS).await;
         // whoever comes to segments that another process has indexed leaves them as they are
         let size = i64::try_from(EVENTS).unwrap();
         let segments = audit::event::index::index_segments(world.site.kernel(), scope, 0, size).await.unwrap();

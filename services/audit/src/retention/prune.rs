@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Of the process itself; no RPC asks for it.
-const PRUNE: Action = action("", "audit", "prune", Class::Write);
+pub(crate) const PRUNE: Action = action("", "audit", "prune", Class::Write);
 /// Events that go together.
 const BUNDLE: i64 = tlog::TILE_WIDTH as i64;
 /// Most bundles in one run; the rest waits for the next one.

@@ -1,7 +1,13 @@
 //! The deployment's meta log: what each log signed and when, under ids that say nothing. Only its checkpoints go to outside
 //! witnesses, so that neither names nor volumes of tenants leak; a tenant that knows its own id finds its checkpoints in it.
 
-use kernel::{Kernel, Result, error::Error, hash};
+use kernel::{
+    Kernel, Result,
+    audit::class_of,
+    authz::{Action, Class},
+    error::Error,
+    hash,
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -9,6 +15,9 @@ use super::store;
 
 /// Scope of the meta log. No partner or tenant can have it: theirs are UUIDv7.
 pub const META: Uuid = Uuid::from_u128(1);
+/// Of the process itself, in the meta log alone; no RPC asks for it.
+pub(crate) const PUBLISH: Action =
+    Action { rpc: "", noun: "checkpoint", verb: "publish", class: Class::Write, scopes: &[] };
 /// Logs in one transaction.
 pub const LOGS: i64 = 200;
 
@@ -39,7 +48,7 @@ async fn publish_some(kernel: &Kernel, from: Uuid, most: i64) -> Result<Vec<Uuid
         let now = kernel.clock.now();
         let id = kernel.ids.new_id(now);
         let entry = json!({
-            "v": 1, "id": id, "t": now, "log": "meta", "act": "checkpoint.publish", "out": "ok", "cls": "system",
+            "v": 1, "id": id, "t": now, "log": "meta", "act": PUBLISH.name(), "out": "ok", "cls": class_of(&PUBLISH),
             "actor": {"k": "system", "id": Uuid::nil(), "p": "system"},
             "tgt": [{"k": "log", "id": meta_id(kernel, log.scope_id)}],
             "chg": [{"f": "/checkpoint", "o": null, "n": {

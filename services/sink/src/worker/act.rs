@@ -37,7 +37,8 @@ const LETTERS: i64 = 100;
 const WORDS: usize = 512;
 
 /// Of the process itself; no RPC asks for it.
-const GAP: Action = Action { rpc: "", noun: "audit", verb: "gap", class: Class::Write, scopes: &[] };
+pub(crate) const GAP: Action =
+    Action { rpc: "", noun: "audit", verb: "gap", class: Class::Write, scopes: &[] };
 
 /// What the event of a gap says.
 #[derive(Serialize)]

@@ -32,6 +32,8 @@ fn typical(action: &Action) -> Vec<Vec<(&'static str, &'static str)>> {
         ("role", "add_member" | "remove_member") => vec![vec![role, principal], vec![role, group]],
         ("group", "add_member" | "remove_member") => vec![vec![group, principal]],
         ("duty", _) => vec![vec![("duty_grant", "tenants/acme/dutyGrants/1"), principal]],
+        ("audit", "gap") => vec![vec![("sink", "tenants/acme/sinks/siem")]],
+        ("checkpoint", "publish") => vec![vec![("log", "1d6c1cf6")]],
         ("bootstrap", _) => vec![vec![principal, ("token", "tokens/1")]],
         ("group", _) => vec![vec![group]],
         ("principal", _) => vec![vec![principal]],

@@ -1,4 +1,10 @@
 //! Which OCSF class and activity an action is.
+//!
+//! None of ours is Authentication (3002) or Authorize Session (3003): there are no sessions. A token stands for its holder in
+//! every call. A call without a good token is counted, by its status, and not recorded: anybody can make such calls, and a record
+//! of each would let anybody fill the logs. What makes or ends a credential is a change of the thing that it is (`token.*`: Entity Management), the
+//! first administrator's is an account (`bootstrap.bootstrap`: Account Change), and an act that was refused for lack of a duty
+//! is the call that it was, with `status_id` 2.
 
 /// An OCSF 1.8.0 class that our acts are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,7 +225,7 @@ mod tests {
         for (action, activity) in expected {
             assert_eq!(first(action, "admin_write"), (6003, activity), "{action}");
         }
-        assert_eq!(first("rocket.landed", "system"), (6003, 99));
+        assert_eq!(first("audit.divergence", "system"), (6003, 99));
         assert_eq!(first("rocket.inspect", "admin_read"), (6003, 2));
         assert_eq!(first("", ""), (6003, 3));
     }
