@@ -93,6 +93,14 @@ fn assert_same(access: &[pb::Access], table: &Table, what: &str) {
 
 async fn lives(world: &World, seed: u64) {
     history::begin(world).await;
+    let everybody = proto::entitlement::v1::Entitlement {
+        role: "*".to_owned(),
+        target: "marketplaces/vendor".to_owned(),
+        effect: Effect::Available.into(),
+        ..Default::default()
+    };
+    // so that what is bound, held and listed makes a difference from the beginning
+    crate::decisions::create(&world.owner, "base", everybody).await.unwrap();
     let mut dice = Dice::new(seed);
     let mut then = Vec::new();
     let now = || world.site.kernel().clock.now();

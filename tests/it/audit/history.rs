@@ -93,7 +93,7 @@ pub async fn step(world: &World, dice: &mut Dice) {
     let owner = &world.owner;
     let (person, group, role) = (dice.pick(&PEOPLE), dice.pick(&GROUPS), dice.pick(&ROLES));
     let (person, group, role) = (named("principals", person), named("groups", group), named("roles", role));
-    let (rpc, request) = match dice.roll(34) {
+    let (rpc, request) = match dice.roll(32) {
         0..=2 => ("group.v1.GroupService/AddGroupMember", json!({"name": group, "member": person})),
         3 => ("group.v1.GroupService/RemoveGroupMember", json!({"name": group, "member": person})),
         4..=6 => ("role.v1.RoleService/AddRoleMember", json!({"name": role, "member": person})),
@@ -122,7 +122,7 @@ pub async fn step(world: &World, dice: &mut Dice) {
             ("entitlement.v1.EntitlementService/DeleteEntitlement", json!({"name": name}))
         }
         27 | 28 => return plugins(world, dice).await,
-        30..=33 => return own(world, dice).await,
+        30 | 31 => return own(world, dice).await,
         _ => {
             let verb = dice.pick(&["SuspendTenant", "ResumeTenant"]);
             let _ =
@@ -173,7 +173,7 @@ async fn plugins(world: &World, dice: &mut Dice) {
     for name in &listed {
         let path = format!("plugins/{name}/.codex-plugin/plugin.json");
         market::put(&mut files, &path, &json!({"name": name, "version": version}));
-        match dice.roll(4) {
+        match dice.roll(6) {
             0 => own::apps(&mut files, name, &["crm"], &["mail"]),
             1 => own::apps(&mut files, name, &["mail"], &["crm"]),
             _ => {}
@@ -188,7 +188,13 @@ async fn own(world: &World, dice: &mut Dice) {
     let binding = |rpc: &str| format!("connector_binding.v1.ConnectorBindingService/{rpc}ConnectorBinding");
     let held = |rpc: &str| format!("stage_override.v1.StageOverrideService/{rpc}StageOverride");
     let (id, app) = (dice.pick(&["o0", "o1", "o2"]), dice.pick(&["crm", "mail"]));
-    let stage = dice.pick(&["STAGE_DEPRECATED", "STAGE_PREVIEW", "STAGE_ALPHA", "STAGE_WITHDRAWN"]);
+    let stage = dice.pick(&[
+        "STAGE_DEPRECATED",
+        "STAGE_DEPRECATED",
+        "STAGE_PREVIEW",
+        "STAGE_ALPHA",
+        "STAGE_WITHDRAWN",
+    ]);
     let connector = format!("c{}", dice.roll(9));
     let (rpc, request) = match dice.roll(8) {
         0 | 1 => {
