@@ -399,8 +399,8 @@ mod tests {
                     })
                     .collect(),
             ),
-            skills: JsonList::default(),
-            mcp_servers: JsonList::default(),
+            skills: JsonList(Vec::new()),
+            mcp_servers: JsonList(Vec::new()),
             has_hooks: false,
             create_time: Time::from_micros(1),
             update_time: Time::from_micros(1),

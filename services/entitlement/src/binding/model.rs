@@ -240,7 +240,7 @@ mod tests {
         for gone in ["mail", "chat", "CRM", ""] {
             assert_eq!(State::of(gone, &apps), State::Orphaned, "{gone}");
         }
-        assert_eq!(State::of("crm", &JsonList::default()), State::Orphaned);
+        assert_eq!(State::of("crm", &JsonList(Vec::new())), State::Orphaned);
     }
 
     #[test]

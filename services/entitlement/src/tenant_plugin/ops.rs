@@ -6,6 +6,7 @@ use kernel::{
     Ctx, Result,
     authz::{Action, Class},
     db::{Reader, list::Page},
+    ids::Slug,
     page::{self, Cursor},
     scope::{Scope, ScopeKind, TenantRef},
 };
@@ -67,7 +68,7 @@ pub async fn tenant_plugin_list(
 
 /// What a page token is bound to.
 fn question(scope: &Scope, wish: &Wish) -> String {
-    let of = wish.marketplace.as_ref().map_or("", |slug| slug.as_str());
+    let of = wish.marketplace.as_ref().map_or("", Slug::as_str);
     format!("plugins of {}|{of}|{:?}", scope.id(), wish.is_ready)
 }
 
