@@ -27,6 +27,8 @@ packages! {
     audit => "provost.audit.v1";
     /// Marketplaces, plugins, apps and skills.
     catalog => "provost.catalog.v1";
+    /// A client's own connectors.
+    connector_binding => "provost.connector_binding.v1";
     /// The answer to "may this principal use this plugin now".
     decision => "provost.decision.v1";
     /// Admin right-sets held in a scope.
@@ -47,8 +49,12 @@ packages! {
     role => "provost.role.v1";
     /// Logs followed into somebody's SIEM.
     sink => "provost.sink.v1";
+    /// Stages that a tenant holds plugins to.
+    stage_override => "provost.stage_override.v1";
     /// Client organisations and their lifecycle.
     tenant => "provost.tenant.v1";
+    /// Plugins as a tenant has them.
+    tenant_plugin => "provost.tenant_plugin.v1";
     /// API tokens.
     token => "provost.token.v1";
     /// Departments and cost centres.

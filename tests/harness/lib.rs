@@ -15,6 +15,7 @@ pub mod dump;
 pub mod golden;
 pub mod http;
 pub mod market;
+pub mod own;
 pub mod postgres;
 pub mod process;
 pub mod raw;

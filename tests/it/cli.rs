@@ -157,6 +157,8 @@ fn masked(word: &str) -> String {
         "<uid>"
     } else if last.strip_prefix("e-").is_some_and(|id| id.len() == 12 && hex(id)) {
         "e-<id>"
+    } else if last.strip_prefix("b-").is_some_and(|id| id.len() == 12 && hex(id)) {
+        "b-<id>"
     } else {
         return word.to_owned();
     };

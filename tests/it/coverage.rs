@@ -34,6 +34,7 @@ async fn import(by: &Caller) {
         header,
         file(".agents/plugins/marketplace.json", r#"{"name":"m","plugins":[{"name":"p","source":"./p"}]}"#),
         file("p/.codex-plugin/plugin.json", r#"{"name":"p","version":"1"}"#),
+        file("p/.app.json", r#"{"apps":{"crm":{"id":"REPLACE_WITH_CRM"}}}"#),
     ];
     CatalogServiceClient::new(by.channel.clone())
         .import_marketplace(by.ask(tokio_stream::iter(parts)))
@@ -127,6 +128,7 @@ async fn live_a_life(world: &World) {
         json!({"name": "tenants/acme/entitlements/e"}),
     )
     .await;
+    own(owner, plugin).await;
     let grant = call(
         owner,
         "duty.v1.DutyService/GrantDuty",
@@ -138,6 +140,24 @@ async fn live_a_life(world: &World) {
     record(world).await;
     sinks(world).await;
     lifecycle(world, boss).await;
+}
+
+/// What a client has of its own for a plugin.
+async fn own(owner: &Caller, plugin: &str) {
+    let binding = |rpc: &str| format!("connector_binding.v1.ConnectorBindingService/{rpc}ConnectorBinding");
+    let name = "tenants/acme/connectorBindings/b";
+    let new = json!({"plugin": plugin, "app": "crm", "connectorId": "acme-crm"});
+    let new = json!({"parent": world::ACME, "connectorBindingId": "b", "connectorBinding": new});
+    call(owner, &binding("Create"), new).await;
+    call(owner, &binding("Update"), json!({"connectorBinding": {"name": name, "connectorId": "c"}})).await;
+    call(owner, &binding("Delete"), json!({"name": name})).await;
+    let held = |rpc: &str| format!("stage_override.v1.StageOverrideService/{rpc}StageOverride");
+    let name = "tenants/acme/stageOverrides/s";
+    let new = json!({"plugin": plugin, "stage": "STAGE_WITHDRAWN"});
+    let new = json!({"parent": world::ACME, "stageOverrideId": "s", "stageOverride": new});
+    call(owner, &held("Create"), new).await;
+    call(owner, &held("Update"), json!({"stageOverride": {"name": name, "reason": "why"}})).await;
+    call(owner, &held("Delete"), json!({"name": name})).await;
 }
 
 async fn tokens(world: &World) {

@@ -11,8 +11,10 @@ use tests::{Site, World, market, site::Caller, staff, world};
 use tonic::Status;
 
 mod answers;
+mod bindings;
 mod explained;
 mod many;
+mod overrides;
 mod parts;
 mod people;
 mod revisions;

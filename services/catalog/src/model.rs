@@ -109,6 +109,13 @@ pub struct App {
     pub templated: bool,
 }
 
+impl App {
+    /// Whether a connector id is a template that each tenant has to fill.
+    pub fn is_template(connector_id: &str) -> bool {
+        ["REPLACE_WITH_", "templated_apps_"].iter().any(|template| connector_id.starts_with(template))
+    }
+}
+
 /// An MCP server that a plugin bundles. Nothing of it is ever run here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct McpServer {
@@ -226,6 +233,11 @@ impl Resource for Plugin {
 }
 
 impl Plugin {
+    /// Keys of the apps whose connector each tenant has to bind, sorted.
+    pub fn templated_apps(&self) -> impl Iterator<Item = &str> {
+        self.apps.0.iter().filter(|app| app.templated).map(|app| app.key.as_str())
+    }
+
     /// The plugin with its current version in another stage.
     #[must_use]
     pub fn staged(&self, stage: Stage, now: Time) -> Self {
@@ -281,6 +293,9 @@ pub struct Listed {
     pub stage: Stage,
     /// When; grows with every change of the plugin.
     pub update_time: Time,
+    /// Keys of the apps whose connector each tenant has to bind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub templated: Vec<String>,
 }
 
 /// What an import made of some plugins, as the record keeps it: enough to say what was listed, and how far released, at
@@ -294,15 +309,31 @@ pub struct Listing {
 impl Listing {
     /// Most plugins in one, so that the record keeps it whole.
     pub const MAX: usize = 128;
+    /// Most bytes of keys of apps in one, for the same reason; those of one plugin stay together.
+    const MAX_KEYS: usize = 8 * 1024;
 
-    /// What became of `plugins`.
-    pub fn new(plugins: &[&Plugin]) -> Self {
-        let listed = |p: &Plugin| Listed {
-            listed: p.delete_time.is_none(),
-            stage: p.stage,
-            update_time: p.update_time,
-        };
-        Self { plugins: plugins.iter().map(|p| (p.slug.clone(), listed(p))).collect() }
+    /// What became of `plugins`, in parts that the record keeps whole.
+    pub fn split(plugins: &[&Plugin]) -> Vec<Self> {
+        let (mut parts, mut part, mut keys) = (Vec::new(), BTreeMap::new(), 0);
+        for plugin in plugins {
+            let listed = Listed {
+                listed: plugin.delete_time.is_none(),
+                stage: plugin.stage,
+                update_time: plugin.update_time,
+                templated: plugin.templated_apps().map(str::to_owned).collect(),
+            };
+            let more: usize = listed.templated.iter().map(String::len).sum();
+            if part.len() == Self::MAX || (keys + more > Self::MAX_KEYS && !part.is_empty()) {
+                parts.push(Self { plugins: std::mem::take(&mut part) });
+                keys = 0;
+            }
+            keys += more;
+            part.insert(plugin.slug.clone(), listed);
+        }
+        if !part.is_empty() {
+            parts.push(Self { plugins: part });
+        }
+        parts
     }
 }
 
@@ -343,6 +374,49 @@ mod tests {
         }
         assert!(Stage::try_from("LIVE".to_owned()).is_err());
         assert!(Format::try_from(String::new()).is_err());
+    }
+
+    #[test]
+    fn a_listing_is_split_so_that_the_record_keeps_it_whole() {
+        let plugin = |at: usize, apps: usize| Plugin {
+            marketplace_id: MarketplaceId(uuid::Uuid::nil()),
+            marketplace_slug: Slug::parse("id", "vendor").unwrap(),
+            id: PluginId(uuid::Uuid::nil()),
+            slug: Slug::parse("id", &format!("p{at}")).unwrap(),
+            display_name: String::new(),
+            description: String::new(),
+            category: String::new(),
+            version_id: PluginVersionId(uuid::Uuid::nil()),
+            version: String::new(),
+            stage: Stage::Live,
+            content_sha256: Digest::try_from(vec![0; 32]).unwrap(),
+            apps: JsonList(
+                (0..apps)
+                    .map(|n| App {
+                        key: format!("{n:0128}"),
+                        connector_id: "REPLACE_WITH_x".to_owned(),
+                        templated: n % 2 == 0,
+                    })
+                    .collect(),
+            ),
+            skills: JsonList(Vec::new()),
+            mcp_servers: JsonList(Vec::new()),
+            has_hooks: false,
+            create_time: Time::from_micros(1),
+            update_time: Time::from_micros(1),
+            delete_time: None,
+        };
+        let sizes = |plugins: Vec<Plugin>| -> Vec<_> {
+            let parts = Listing::split(&plugins.iter().collect::<Vec<_>>());
+            assert!(parts.iter().all(|part| serde_json::to_string(part).unwrap().len() < 30_000));
+            parts.iter().map(|part| part.plugins.len()).collect()
+        };
+        assert_eq!(sizes(Vec::new()), [0; 0]);
+        assert_eq!(sizes((0..257).map(|at| plugin(at, 0)).collect()), [128, 128, 1]);
+        // 32 keys of 128 bytes are half of what fits
+        assert_eq!(sizes((0..5).map(|at| plugin(at, 64)).collect()), [2, 2, 1]);
+        let mixed = plugin(0, 3);
+        assert_eq!(Listing::split(&[&mixed])[0].plugins[&mixed.slug].templated.len(), 2, "templates alone");
     }
 
     #[test]

@@ -80,8 +80,8 @@ pub async fn marketplace_import(
     }
     let plan = plan(ctx, &mut tx, &marketplace, &import, initial_stage.unwrap_or(Stage::Live)).await?;
     write(&mut tx, &plan).await?;
-    for some in plan.written().chunks(Listing::MAX) {
-        tx.record(plugins.audit().target(&marketplace).after(&Listing::new(some))).await?;
+    for listing in Listing::split(&plan.written()) {
+        tx.record(plugins.audit().target(&marketplace).after(&listing)).await?;
     }
     marketplace.plugin_count += plan.growth();
     let report = report(&import, marketplace, plan);

@@ -139,6 +139,18 @@ pub enum Command {
     /// Plugins and their release stage
     #[command(subcommand)]
     Plugin(commands::plugin::Command),
+    /// The catalogue in a tenant: connectors bound by plugin and app
+    #[command(subcommand)]
+    Catalog(commands::catalog::Command),
+    /// Plugins as a tenant has them: the stage that counts, and what they wait for
+    #[command(subcommand)]
+    TenantPlugin(commands::tenant_plugin::Command),
+    /// Connectors of a client's own, in the places that plugins keep for them
+    #[command(subcommand)]
+    ConnectorBinding(commands::binding::Command),
+    /// Stages that a tenant holds plugins to, stricter than the platform's
+    #[command(subcommand)]
+    StageOverride(commands::stage_override::Command),
     /// Rules: what holders of a role may use
     #[command(subcommand)]
     Entitlement(commands::entitlement::Command),

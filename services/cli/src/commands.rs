@@ -1,6 +1,8 @@
 //! One file a noun: the arguments of its verbs, and the request that each one makes.
 
 pub mod audit;
+pub mod binding;
+pub mod catalog;
 pub mod context;
 pub mod decision;
 pub mod duty;
@@ -13,7 +15,9 @@ pub mod plugin;
 pub mod principal;
 pub mod role;
 pub mod sink;
+pub mod stage_override;
 pub mod tenant;
+pub mod tenant_plugin;
 pub mod token;
 pub mod unit;
 pub mod usage;
@@ -40,6 +44,10 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         Command::Duty(command) => duty::run(command, app).await,
         Command::Marketplace(command) => marketplace::run(command, app).await,
         Command::Plugin(command) => plugin::run(command, app).await,
+        Command::Catalog(command) => catalog::run(command, app).await,
+        Command::TenantPlugin(command) => tenant_plugin::run(command, app).await,
+        Command::ConnectorBinding(command) => binding::run(command, app).await,
+        Command::StageOverride(command) => stage_override::run(command, app).await,
         Command::Entitlement(command) => entitlement::run(command, app).await,
         Command::Decision(command) => decision::run(command, app).await,
         Command::Check(args) => decision::check(args, app).await,

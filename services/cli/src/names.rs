@@ -15,6 +15,8 @@ const COLLECTIONS: &[&str] = &[
     "tokens",
     "dutyGrants",
     "entitlements",
+    "connectorBindings",
+    "stageOverrides",
     "marketplaces",
     "plugins",
     "auditEvents",

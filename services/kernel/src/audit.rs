@@ -54,6 +54,7 @@ pub struct Audit {
     subject: Option<Subject>,
     also_in: Option<uuid::Uuid>,
     query: Option<String>,
+    decided: Option<(&'static str, String)>,
     count: u64,
 }
 
@@ -95,14 +96,22 @@ impl Audit {
             subject: None,
             also_in: None,
             query: None,
+            decided: None,
             count: 1,
         }
     }
 
     /// Kind and name of what was acted on, where decisions rest on it.
     pub(crate) fn policy_change(&self) -> Option<(uuid::Uuid, &'static str, String)> {
-        let (kind, name) = self.targets.first()?;
+        let (kind, name) = self.decided.as_ref().or(self.targets.first())?;
         revision::concerns(&self.action, &self.scope).then(|| (self.scope.id(), *kind, name.clone()))
+    }
+
+    /// What decisions are read anew about, where it is not the first target: what was acted on may be gone by then.
+    #[must_use]
+    pub fn deciding(mut self, kind: &'static str, name: String) -> Self {
+        self.decided = Some((kind, name));
+        self
     }
 
     pub(crate) fn denied(mut self, target: String) -> Self {

@@ -6,10 +6,11 @@ use audit::fold::Fold;
 use kernel::{Kernel, clock::Time};
 use proto::{
     audit::v1::{self as pb, audit_service_client::AuditServiceClient},
+    catalog::v1::Stage,
     decision::v1::{CheckRequest, decision_service_client::DecisionServiceClient},
     entitlement::v1::Effect,
 };
-use tests::{World, both_engines, market, site::Caller, staff, world};
+use tests::{World, both_engines, market, own, site::Caller, staff, world};
 use tonic::{Code, Status};
 
 use super::{
@@ -92,6 +93,14 @@ fn assert_same(access: &[pb::Access], table: &Table, what: &str) {
 
 async fn lives(world: &World, seed: u64) {
     history::begin(world).await;
+    let everybody = proto::entitlement::v1::Entitlement {
+        role: "*".to_owned(),
+        target: "marketplaces/vendor".to_owned(),
+        effect: Effect::Available.into(),
+        ..Default::default()
+    };
+    // so that what is bound, held and listed makes a difference from the beginning
+    crate::decisions::create(&world.owner, "base", everybody).await.unwrap();
     let mut dice = Dice::new(seed);
     let mut then = Vec::new();
     let now = || world.site.kernel().clock.now();
@@ -196,6 +205,48 @@ both_engines! {
         staff::delete_role(&world.owner, "banker").await;
         assert_eq!(all(&world.owner, ask(world.site.kernel().clock.now())).await, []);
         assert_eq!(all(&world.owner, ask(now)).await, [row("maria")], "the agent gave its role back within the same instant");
+    }
+
+    async fn connectors_and_stages_of_the_clients_own_count_as_they_were(site: Site) {
+        let world = World::build(site).await;
+        let mut files = market::small(&["kit"]);
+        own::apps(&mut files, "kit", &["crm", "mail"], &[]);
+        market::import(&world.admin, &files).await.unwrap();
+        let everybody = proto::entitlement::v1::Entitlement {
+            role: "*".to_owned(), target: plugin("kit"), effect: Effect::Available.into(), ..Default::default()
+        };
+        crate::decisions::create(&world.owner, "all", everybody).await.unwrap();
+        world::user(&world.owner, world::ACME, "maria").await;
+        let mut then = Vec::new();
+        let mut note = |may: bool| {
+            then.push((world.site.kernel().clock.now(), may));
+            world.site.advance(Duration::from_mins(1));
+        };
+        let owner = &world.owner;
+        own::bind(owner, "crm", "kit", "crm", "a").await.unwrap();
+        note(false);
+        own::bind(owner, "mail", "kit", "mail", "a").await.unwrap();
+        note(true);
+        own::hold(owner, "s", "kit", Stage::Alpha).await.unwrap();
+        note(false);
+        own::move_to(owner, "s", Stage::Deprecated, "").await.unwrap();
+        note(true);
+        own::unbind(owner, "mail", "").await.unwrap();
+        note(false);
+        // the same name for another app; that one is bound, and the first is not
+        own::unbind(owner, "crm", "").await.unwrap();
+        own::bind(owner, "crm", "kit", "mail", "a").await.unwrap();
+        note(false);
+        own::bind(owner, "mail", "kit", "crm", "a").await.unwrap();
+        own::let_go(owner, "s", "").await.unwrap();
+        note(true);
+        market::import(&world.admin, &market::small(&["kit"])).await.unwrap();
+        own::unbind(owner, "crm", "").await.unwrap();
+        note(true);
+        for (n, (moment, may)) in then.into_iter().enumerate() {
+            let request = pb::ListAccessAsOfRequest { principal: world::child(world::ACME, "principals", "maria"), ..ask(moment) };
+            assert_eq!(all(owner, request).await.len(), usize::from(may), "{n}");
+        }
     }
 
     async fn asking_is_on_the_record_and_a_burst_of_it_once(site: Site) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{World, market, raw, site::Caller, world};
+use tests::{World, market, own, raw, site::Caller, world};
 use tonic::Status;
 
 /// Principals of a history; the last two are agents of the first two.
@@ -93,7 +93,7 @@ pub async fn step(world: &World, dice: &mut Dice) {
     let owner = &world.owner;
     let (person, group, role) = (dice.pick(&PEOPLE), dice.pick(&GROUPS), dice.pick(&ROLES));
     let (person, group, role) = (named("principals", person), named("groups", group), named("roles", role));
-    let (rpc, request) = match dice.roll(30) {
+    let (rpc, request) = match dice.roll(32) {
         0..=2 => ("group.v1.GroupService/AddGroupMember", json!({"name": group, "member": person})),
         3 => ("group.v1.GroupService/RemoveGroupMember", json!({"name": group, "member": person})),
         4..=6 => ("role.v1.RoleService/AddRoleMember", json!({"name": role, "member": person})),
@@ -122,6 +122,7 @@ pub async fn step(world: &World, dice: &mut Dice) {
             ("entitlement.v1.EntitlementService/DeleteEntitlement", json!({"name": name}))
         }
         27 | 28 => return plugins(world, dice).await,
+        30 | 31 => return own(world, dice).await,
         _ => {
             let verb = dice.pick(&["SuspendTenant", "ResumeTenant"]);
             let _ =
@@ -172,6 +173,50 @@ async fn plugins(world: &World, dice: &mut Dice) {
     for name in &listed {
         let path = format!("plugins/{name}/.codex-plugin/plugin.json");
         market::put(&mut files, &path, &json!({"name": name, "version": version}));
+        match dice.roll(6) {
+            0 => own::apps(&mut files, name, &["crm"], &["mail"]),
+            1 => own::apps(&mut files, name, &["mail"], &["crm"]),
+            _ => {}
+        }
     }
     let _ = market::import(&world.admin, &files).await;
+}
+
+/// The client binds a connector or holds a plugin to a stage, changes that, or lets go of it.
+async fn own(world: &World, dice: &mut Dice) {
+    let (owner, plugin) = (&world.owner, own::plugin(dice.pick(&PLUGINS)));
+    let binding = |rpc: &str| format!("connector_binding.v1.ConnectorBindingService/{rpc}ConnectorBinding");
+    let held = |rpc: &str| format!("stage_override.v1.StageOverrideService/{rpc}StageOverride");
+    let (id, app) = (dice.pick(&["o0", "o1", "o2"]), dice.pick(&["crm", "mail"]));
+    let stage = dice.pick(&[
+        "STAGE_DEPRECATED",
+        "STAGE_DEPRECATED",
+        "STAGE_PREVIEW",
+        "STAGE_ALPHA",
+        "STAGE_WITHDRAWN",
+    ]);
+    let connector = format!("c{}", dice.roll(9));
+    let (rpc, request) = match dice.roll(8) {
+        0 | 1 => {
+            let new = json!({"plugin": plugin, "app": app, "connectorId": connector});
+            let new = json!({"parent": world::ACME, "connectorBindingId": id, "connectorBinding": new});
+            (binding("Create"), new)
+        }
+        2 => {
+            let new = json!({"name": named("connectorBindings", id), "connectorId": connector});
+            (binding("Update"), json!({"connectorBinding": new}))
+        }
+        3 => (binding("Delete"), json!({"name": named("connectorBindings", id)})),
+        4 => {
+            let new = json!({"plugin": plugin, "stage": stage});
+            let new = json!({"parent": world::ACME, "stageOverrideId": id, "stageOverride": new});
+            (held("Create"), new)
+        }
+        5 => {
+            let new = json!({"name": named("stageOverrides", id), "stage": stage});
+            (held("Update"), json!({"stageOverride": new}))
+        }
+        _ => (held("Delete"), json!({"name": named("stageOverrides", id)})),
+    };
+    let _ = call(owner, &rpc, request).await;
 }

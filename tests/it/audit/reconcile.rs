@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use audit::reconcile::{Job, Report, reconcile, scopes};
 use kernel::{Kernel, telemetry::Telemetry};
+use proto::catalog::v1::Stage;
 use serde_json::{Value, json};
-use tests::{Site, World, both_engines, process, raw, staff, world};
+use tests::{Site, World, both_engines, own, process, raw, staff, world};
 use uuid::Uuid;
 
 use super::{
@@ -61,7 +62,11 @@ async fn peopled(site: Site) -> World {
     staff::give(&world.owner, "banker", "groups/desk").await;
     staff::give(&world.owner, "clerk", "principals/maria").await;
     staff::include(&world.owner, "banker", "clerk").await;
-    tests::market::import(&world.admin, &tests::market::small(&["kit"])).await.unwrap();
+    let mut files = tests::market::small(&["kit"]);
+    own::apps(&mut files, "kit", &["crm"], &[]);
+    tests::market::import(&world.admin, &files).await.unwrap();
+    own::bind(&world.owner, "crm", "kit", "crm", "acme-crm").await.unwrap();
+    own::hold(&world.owner, "early", "kit", Stage::Alpha).await.unwrap();
     let rule = proto::entitlement::v1::Entitlement {
         role: "tenants/acme/roles/banker".to_owned(),
         target: "marketplaces/vendor/plugins/kit".to_owned(),
@@ -74,7 +79,7 @@ async fn peopled(site: Site) -> World {
 }
 
 /// What is done behind the server's back, what takes it back, and what is found.
-const EDITS: [(&str, &str, &str); 13] = [
+const EDITS: [(&str, &str, &str); 16] = [
     (
         "UPDATE principal SET state = 'suspended' WHERE slug = 'maria'",
         "UPDATE principal SET state = 'active' WHERE slug = 'maria'",
@@ -119,6 +124,21 @@ const EDITS: [(&str, &str, &str); 13] = [
         "UPDATE entitlement SET reason = 'nobody asked for it' WHERE slug = 'no'",
         "UPDATE entitlement SET reason = 'Maria asked for it' WHERE slug = 'no'",
         "entitlement.reason of tenants/acme/entitlements/no",
+    ),
+    (
+        "UPDATE connector_binding SET connector_id = 'mallory' WHERE slug = 'crm'",
+        "UPDATE connector_binding SET connector_id = 'acme-crm' WHERE slug = 'crm'",
+        "connector_binding.connector_id of tenants/acme/connectorBindings/crm",
+    ),
+    (
+        "UPDATE stage_override SET stage = 'deprecated' WHERE slug = 'early'",
+        "UPDATE stage_override SET stage = 'alpha' WHERE slug = 'early'",
+        "stage_override.stage of tenants/acme/stageOverrides/early",
+    ),
+    (
+        "UPDATE stage_override SET revision = revision + 1 WHERE slug = 'early'",
+        "UPDATE stage_override SET revision = revision - 1 WHERE slug = 'early'",
+        "stage_override.revision of tenants/acme/stageOverrides/early",
     ),
     (
         "UPDATE group_member SET create_time = create_time + 1",
@@ -207,6 +227,14 @@ both_engines! {
             ("DELETE FROM role_inclusion", "role_inclusion of tenants/acme/roles/banker -> clerk"),
             ("DELETE FROM role_member WHERE member_kind = 'principal'", "role_member of tenants/acme/roles/clerk -> maria"),
             ("DELETE FROM entitlement", "entitlement of tenants/acme/entitlements/no"),
+            ("DELETE FROM connector_binding", "connector_binding of tenants/acme/connectorBindings/crm"),
+            ("DELETE FROM stage_override", "stage_override of tenants/acme/stageOverrides/early"),
+            (
+                "INSERT INTO stage_override (tenant_id, id, slug, marketplace_id, plugin_id, plugin, stage, reason, revision, \
+                 create_time, update_time) SELECT id, id, 'shadow', id, id, 'marketplaces/m/plugins/p', 'alpha', '', 1, 5, 5 \
+                 FROM tenant WHERE slug = 'acme'",
+                "stage_override of tenants/acme/stageOverrides/shadow",
+            ),
             ("DELETE FROM duty_grant WHERE duty = 'approver'", "duty_grant of tenants/acme/dutyGrants/"),
             (
                 "INSERT INTO role_inclusion (tenant_id, role_id, included_id, create_time) \

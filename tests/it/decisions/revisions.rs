@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 
 use kernel::{ctx::REVISION_HEADER, revision::Revision};
 use proto::{
+    catalog::v1::Stage,
     decision::v1::{
         CheckRequest, Decision, DecisionReason as Reason, decision_service_client::DecisionServiceClient,
     },
     entitlement::v1::{self as entitlement, Effect, entitlement_service_client::EntitlementServiceClient},
 };
-use tests::{Engine, Site, World, both_engines, http, market, site::Caller, staff, world};
+use tests::{Engine, Site, World, both_engines, http, market, own, site::Caller, staff, world};
 use tonic::{Code, Status};
 
 use super::{Bank, PLUGIN, check, rule};
@@ -93,9 +94,9 @@ both_engines! {
         staff::group(owner, "desk", &["maria"]).await;
         staff::give(owner, "banker", "groups/desk").await;
         assert!(bank.ask("maria").await.allowed);
-        market::stage(admin, "kit", proto::catalog::v1::Stage::Withdrawn).await.unwrap();
+        market::stage(admin, "kit", Stage::Withdrawn).await.unwrap();
         assert_eq!(bank.why("maria").await, Reason::Withdrawn);
-        market::stage(admin, "kit", proto::catalog::v1::Stage::Live).await.unwrap();
+        market::stage(admin, "kit", Stage::Live).await.unwrap();
         assert!(bank.ask("maria").await.allowed);
         // not listed any more, and listed again: its rules come and go with it
         market::import(admin, &market::small(&["other"])).await.unwrap();
@@ -108,6 +109,47 @@ both_engines! {
         world::user(owner, world::ACME, "new").await;
         assert_eq!(bank.why("new").await, Reason::NoMatchingRule);
         let site = &bank.world.site;
+        // what the tenant has of its own, beside what the platform changes
+        let agrees = async |why: Reason| {
+            assert_eq!(bank.why("maria").await, why);
+            let before = shadowed(site, "same").await;
+            let until = tokio::time::timeout(Duration::from_secs(30), async {
+                while shadowed(site, "same").await == before {
+                    assert_eq!(bank.why("maria").await, why);
+                }
+            });
+            until.await.unwrap();
+        };
+        bank.rule("all", "*", Effect::Available).await;
+        agrees(Reason::Allowed).await;
+        let mut files = market::small(&["kit", "other"]);
+        own::apps(&mut files, "kit", &["crm", "mail"], &["docs"]);
+        market::import(admin, &files).await.unwrap();
+        agrees(Reason::NotReady).await;
+        own::bind(owner, "crm", "kit", "crm", "acme").await.unwrap();
+        agrees(Reason::NotReady).await;
+        own::bind(owner, "mail", "kit", "mail", "acme").await.unwrap();
+        agrees(Reason::Allowed).await;
+        own::hold(owner, "s", "kit", Stage::Preview).await.unwrap();
+        agrees(Reason::StageGate).await;
+        own::move_to(owner, "s", Stage::Withdrawn, "").await.unwrap();
+        agrees(Reason::Withdrawn).await;
+        own::move_to(owner, "s", Stage::Deprecated, "").await.unwrap();
+        agrees(Reason::Allowed).await;
+        // a change of the catalogue is read with what the tenant has of its own
+        own::move_to(owner, "s", Stage::Preview, "").await.unwrap();
+        market::stage(admin, "kit", Stage::Deprecated).await.unwrap();
+        agrees(Reason::StageGate).await;
+        own::let_go(owner, "s", "").await.unwrap();
+        agrees(Reason::Allowed).await;
+        own::unbind(owner, "crm", "").await.unwrap();
+        agrees(Reason::NotReady).await;
+        market::stage(admin, "kit", Stage::Live).await.unwrap();
+        agrees(Reason::NotReady).await;
+        own::bind(owner, "crm", "kit", "crm", "acme").await.unwrap();
+        agrees(Reason::Allowed).await;
+        bank.drop_rule("all").await;
+        assert_eq!(bank.why("maria").await, Reason::NoMatchingRule);
         let compared = async || shadowed(site, "same").await + shadowed(site, "changed_meanwhile").await;
         let until = tokio::time::timeout(Duration::from_secs(30), async {
             while compared().await < 8 {
@@ -168,7 +210,11 @@ async fn a_second_server_learns_of_a_change() {
         while !check(&there, "maria", PLUGIN).await.unwrap().allowed {
             tokio::task::yield_now().await;
         }
-        market::stage(admin, "kit", proto::catalog::v1::Stage::Withdrawn).await.unwrap();
+        own::hold(owner, "s", "kit", Stage::Alpha).await.unwrap();
+        while check(&there, "maria", PLUGIN).await.unwrap().reason() != Reason::StageGate {
+            tokio::task::yield_now().await;
+        }
+        market::stage(admin, "kit", Stage::Withdrawn).await.unwrap();
         while check(&there, "maria", PLUGIN).await.unwrap().reason() != Reason::Withdrawn {
             tokio::task::yield_now().await;
         }

@@ -5,13 +5,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use catalog::model::PluginId;
+use catalog::model::{PluginId, Stage};
 use entitlement::{
     entitlement::model::Effect,
     opinion::{
         model::{Rule, Verdict},
         verdict::{Asked, Facts, Wanted, verdict},
     },
+    stage_override::model::effective,
 };
 use kernel::{
     Result,
@@ -29,7 +30,7 @@ use tenancy::{
 
 use crate::fold::{
     row::{self, Row, Spec},
-    state::State,
+    state::{Lives, State},
 };
 
 /// Roles that are held together, sorted.
@@ -76,10 +77,14 @@ impl Past {
             principals.insert(asked.slug.clone(), asked);
         }
         let held = held(state, principals.values().map(|p| p.id))?;
+        let own = Own::read(state)?;
         let mut plugins = BTreeMap::new();
         for (plugin, listed) in platform.plugins.iter().filter(|(_, listed)| listed.listed) {
             let [marketplace, slug] = name::parse("plugin", "marketplaces/{}/plugins/{}", plugin)?;
-            plugins.insert(plugin.clone(), Wanted { marketplace, plugin: slug, stage: listed.stage });
+            let stage = effective(listed.stage, own.stages.get(plugin.as_str()).copied());
+            let bound = |app: &String| own.bound.contains(&(plugin.as_str(), app.as_str()));
+            let is_ready = listed.templated.iter().all(bound);
+            plugins.insert(plugin.clone(), Wanted { marketplace, plugin: slug, stage, is_ready });
         }
         let tenant = tenant.clone();
         let (rules, granted) = (rules(state)?, Mutex::default());
@@ -158,6 +163,25 @@ impl Past {
 
 fn may_allow(rule: &Rule, held: &Held) -> bool {
     rule.effect != Effect::Denied && rule.role_slug.as_ref().is_none_or(|role| held.contains(role))
+}
+
+/// What a tenant had of its own for plugins.
+struct Own<'s> {
+    /// Plugins by name, and keys of their apps that were bound.
+    bound: HashSet<(&'s str, &'s str)>,
+    /// Stages that it held plugins to, by name.
+    stages: HashMap<&'s str, Stage>,
+}
+
+impl<'s> Own<'s> {
+    fn read(state: &'s State) -> Result<Self> {
+        let (binding, held) = (&row::CONNECTOR_BINDING, &row::STAGE_OVERRIDE);
+        let rows = |lives: &'s Lives| lives.values().filter_map(|chain| chain.row.as_ref());
+        let bound = rows(&state.bindings).map(|row| (row.text(binding, "plugin"), row.text(binding, "app")));
+        let stages =
+            rows(&state.overrides).map(|row| Ok((row.text(held, "plugin"), read(row, held, "stage")?)));
+        Ok(Self { bound: bound.collect(), stages: stages.collect::<Result<_>>()? })
+    }
 }
 
 /// The facts of a past moment.

@@ -65,6 +65,11 @@ impl Entry {
         found.map(|c| (&c.o, &c.n))
     }
 
+    /// The identity of what was acted on, where the record names it among the targets.
+    pub fn uid(&self) -> Option<Uuid> {
+        self.tgt.iter().find(|t| t.k == "uid")?.id.parse().ok()
+    }
+
     /// The identity that the act gave, or took, if it is on the record.
     pub fn identity(&self) -> Option<Uuid> {
         let (old, new) = self.change("id")?;

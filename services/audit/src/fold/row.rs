@@ -117,6 +117,42 @@ pub const ENTITLEMENT: Spec = Spec {
     personal: &["reason"],
     beside: &["role_slug"],
 };
+/// Connectors of the client's own.
+pub const CONNECTOR_BINDING: Spec = Spec {
+    table: "connector_binding",
+    columns: &[
+        "id",
+        "slug",
+        "marketplace_id",
+        "plugin_id",
+        "plugin",
+        "app",
+        "connector_id",
+        "revision",
+        "create_time",
+        "update_time",
+    ],
+    personal: &[],
+    beside: &[],
+};
+/// Stages that a tenant holds plugins to.
+pub const STAGE_OVERRIDE: Spec = Spec {
+    table: "stage_override",
+    columns: &[
+        "id",
+        "slug",
+        "marketplace_id",
+        "plugin_id",
+        "plugin",
+        "stage",
+        "reason",
+        "revision",
+        "create_time",
+        "update_time",
+    ],
+    personal: &[],
+    beside: &[],
+};
 /// Who administers what.
 pub const DUTY: Spec = Spec {
     table: "duty_grant",

@@ -32,6 +32,12 @@ pub struct State {
     pub role_members: Bag,
     /// Rules.
     pub entitlements: Bag,
+    /// Connectors of the client's own.
+    #[serde(default)]
+    pub bindings: Lives,
+    /// Stages that the tenant holds plugins to.
+    #[serde(default)]
+    pub overrides: Lives,
     /// Duties.
     pub duties: Bag,
     /// Plugins by name, when the scope is the platform.
@@ -62,7 +68,13 @@ pub struct Step {
     pub cells: Cells,
     /// The role that was taken in (`true`) or given up.
     pub included: Option<(String, bool)>,
+    /// Whether nothing is left after it.
+    #[serde(default)]
+    pub ends: bool,
 }
+
+/// Rows with a revision that end for good, by identity: under a name, others may follow.
+pub type Lives = BTreeMap<Uuid, Chain>;
 
 /// Rows without a revision: they come and go, each under an identity of its own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -99,6 +111,12 @@ impl State {
             }
             ("entitlement", "create" | "delete", _) => {
                 self.entitlements.apply(&row::ENTITLEMENT, entry, verb == "delete", "");
+            }
+            ("connector_binding", _, "connector_binding") => {
+                lived(&mut self.bindings, &row::CONNECTOR_BINDING, entry, verb == "delete");
+            }
+            ("stage_override", _, "stage_override") => {
+                lived(&mut self.overrides, &row::STAGE_OVERRIDE, entry, verb == "delete");
             }
             ("duty", "grant" | "revoke", _) => self.duties.apply(&row::DUTY, entry, verb == "revoke", ""),
             ("bootstrap", _, "principal") => self.bootstrap(entry),
@@ -149,7 +167,7 @@ impl State {
         ];
         let cells =
             cells.into_iter().filter_map(|(field, value)| Some((spec.place(field)?, value))).collect();
-        chain.early.insert(to - 1, Step { to, cells, included: None });
+        chain.early.insert(to - 1, Step { to, cells, included: None, ends: false });
         chain.drain(spec);
     }
 
@@ -187,6 +205,7 @@ impl State {
         let chains = [&self.principals, &self.groups, &self.roles];
         chains.iter().map(|c| c.len()).sum::<usize>()
             + bags.iter().map(|b| b.rows.len()).sum::<usize>()
+            + [&self.bindings, &self.overrides].iter().map(|lives| lives.len()).sum::<usize>()
             + self.plugins.len()
     }
 
@@ -210,6 +229,23 @@ fn chained(chains: &mut BTreeMap<String, Chain>, spec: &Spec, entry: &Entry) {
     }
 }
 
+/// Applies a change to the row whose identity the record names.
+fn lived(lives: &mut Lives, spec: &Spec, entry: &Entry, ends: bool) {
+    let Some(uid) = entry.uid().filter(|_| !entry.chg.is_empty()) else { return };
+    let chain = lives.entry(uid).or_default();
+    if ends {
+        let from = entry.change("revision").and_then(|(old, _)| old.as_i64()).unwrap_or(0);
+        chain.early.insert(from, Step { to: from + 1, cells: Cells::new(), included: None, ends });
+        chain.drain(spec);
+    } else {
+        chain.apply(spec, entry);
+    }
+    // what has ended, with all that is recorded of it, is not kept
+    if chain.row.is_none() && chain.early.is_empty() {
+        lives.remove(&uid);
+    }
+}
+
 impl Chain {
     fn apply(&mut self, spec: &Spec, entry: &Entry) {
         let changed = cells(spec, entry, false);
@@ -221,7 +257,7 @@ impl Chain {
             _ => None,
         };
         if from >= self.revision {
-            self.early.insert(from, Step { to, cells: changed, included });
+            self.early.insert(from, Step { to, cells: changed, included, ends: false });
         }
         self.drain(spec);
     }
@@ -235,6 +271,9 @@ impl Chain {
     fn step(&mut self, spec: &Spec, step: Step) {
         self.row.get_or_insert_with(|| Row::new(spec)).set(step.cells);
         self.revision = step.to;
+        if step.ends {
+            self.row = None;
+        }
         match step.included {
             Some((other, true)) => {
                 self.included.insert(other);

@@ -21,6 +21,7 @@ macro_rules! acts {
             "audit.agreement".."audit.agreement~",
             "audit.divergence".."audit.divergence~",
             "bootstrap.".."bootstrap/",
+            "connector_binding.".."connector_binding/",
             "duty.".."duty/",
             "entitlement.".."entitlement/",
             "erasure.".."erasure/",
@@ -29,6 +30,7 @@ macro_rules! acts {
             "principal.".."principal/",
             "privacy.".."privacy/",
             "role.".."role/",
+            "stage_override.".."stage_override/",
             "tenant.".."tenant/",
         )
     };

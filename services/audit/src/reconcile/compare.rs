@@ -19,7 +19,7 @@ use super::{
 use crate::fold::{
     Fold,
     row::{self, Row, Spec, reopened, same},
-    state::{Bag, Chain, State},
+    state::{Bag, Chain, Lives, State},
 };
 
 /// Compares all tables of a scope with what its log comes to.
@@ -42,6 +42,7 @@ pub async fn compare(kernel: &Kernel, db: &mut Reader, scope: &Scope, fold: Fold
         groups(db, scope, &state, &mut report).await?;
         roles(db, scope, &state, &mut report).await?;
         entitlements(db, scope, &state, &mut report).await?;
+        plugins(db, scope, &state, &mut report).await?;
     }
     let name = |id: &dyn std::fmt::Display| scope.child("dutyGrants", id);
     let mut rows = Rows::bag(&row::DUTY, &state.duties, |id, row| {
@@ -140,6 +141,25 @@ async fn entitlements(db: &mut Reader, scope: &Scope, state: &State, report: &mu
     Ok(())
 }
 
+/// What the tenant has of its own for plugins.
+async fn plugins(db: &mut Reader, scope: &Scope, state: &State, report: &mut Report) -> Result<()> {
+    let name = |slug: &str| scope.child("connectorBindings", slug);
+    let mut rows = Rows::lives(&row::CONNECTOR_BINDING, &state.bindings, name);
+    store::each(db, store::CONNECTOR_BINDING, scope.id(), |r: store::ConnectorBindingRow| {
+        rows.live(&r.id.to_string(), || name(&r.slug), &r, report);
+    })
+    .await?;
+    rows.missing(report);
+    let name = |slug: &str| scope.child("stageOverrides", slug);
+    let mut rows = Rows::lives(&row::STAGE_OVERRIDE, &state.overrides, name);
+    store::each(db, store::STAGE_OVERRIDE, scope.id(), |r: store::StageOverrideRow| {
+        rows.live(&r.id.to_string(), || name(&r.slug), &r, report);
+    })
+    .await?;
+    rows.missing(report);
+    Ok(())
+}
+
 /// What the log says of one table, and has not been found in it yet.
 struct Rows<'s> {
     spec: &'static Spec,
@@ -160,6 +180,16 @@ impl<'s> Rows<'s> {
         for (slug, chain) in chains {
             if let Some(row) = &chain.row {
                 rows.expect(slug.clone(), name(slug), row);
+            }
+        }
+        rows
+    }
+
+    fn lives(spec: &'static Spec, lives: &'s Lives, name: impl Fn(&str) -> String) -> Self {
+        let mut rows = Self::new(spec);
+        for (id, chain) in lives {
+            if let Some(row) = &chain.row {
+                rows.expect(id.to_string(), name(row.text(spec, "slug")), row);
             }
         }
         rows
@@ -250,6 +280,19 @@ fn close(state: &mut State, scope: &Scope, report: &mut Report) {
     for (chains, spec, collection) in chains {
         for (slug, chain) in chains {
             for from in chain.close(spec) {
+                lost(spec.table, scope.child(collection, slug), from);
+            }
+        }
+    }
+    let lives = [
+        (&mut state.bindings, &row::CONNECTOR_BINDING, "connectorBindings"),
+        (&mut state.overrides, &row::STAGE_OVERRIDE, "stageOverrides"),
+    ];
+    for (lives, spec, collection) in lives {
+        for (id, chain) in lives {
+            for from in chain.close(spec) {
+                let slug = chain.row.as_ref().map(|row| row.text(spec, "slug").to_owned());
+                let slug = slug.filter(|slug| !slug.is_empty()).unwrap_or_else(|| id.to_string());
                 lost(spec.table, scope.child(collection, slug), from);
             }
         }

@@ -119,6 +119,36 @@ pub struct EntitlementRow {
     pub floor: bool,
 }
 
+/// A connector binding as stored.
+#[derive(Serialize, FromRow)]
+pub struct ConnectorBindingRow {
+    pub id: Uuid,
+    pub slug: String,
+    pub marketplace_id: Uuid,
+    pub plugin_id: Uuid,
+    pub plugin: String,
+    pub app: String,
+    pub connector_id: String,
+    pub revision: i64,
+    pub create_time: Time,
+    pub update_time: Time,
+}
+
+/// A stage override as stored.
+#[derive(Serialize, FromRow)]
+pub struct StageOverrideRow {
+    pub id: Uuid,
+    pub slug: String,
+    pub marketplace_id: Uuid,
+    pub plugin_id: Uuid,
+    pub plugin: String,
+    pub stage: String,
+    pub reason: String,
+    pub revision: i64,
+    pub create_time: Time,
+    pub update_time: Time,
+}
+
 /// A duty as stored.
 #[derive(Serialize, FromRow)]
 pub struct DutyRow {
@@ -148,6 +178,10 @@ pub const INCLUSION: &str = "SELECT r.slug AS whose, i.slug AS included FROM rol
      WHERE n.tenant_id = $1 ORDER BY r.slug, i.slug";
 pub const ENTITLEMENT: &str = "SELECT id, slug, role_id, marketplace_id, plugin_id, target, effect, max_stage, not_before, not_after, \
      reason, revision, create_time, floor FROM entitlement WHERE tenant_id = $1 ORDER BY slug";
+pub const CONNECTOR_BINDING: &str = "SELECT id, slug, marketplace_id, plugin_id, plugin, app, connector_id, revision, create_time, \
+     update_time FROM connector_binding WHERE tenant_id = $1 ORDER BY slug";
+pub const STAGE_OVERRIDE: &str = "SELECT id, slug, marketplace_id, plugin_id, plugin, stage, reason, revision, create_time, \
+     update_time FROM stage_override WHERE tenant_id = $1 ORDER BY slug";
 pub const DUTY: &str =
     "SELECT id, scope_kind, principal_id, duty, create_time FROM duty_grant WHERE scope_id = $1 ORDER BY id";
 

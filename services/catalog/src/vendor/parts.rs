@@ -21,8 +21,8 @@ const SKILLS: &str = "skills";
 const SKILL: &str = "SKILL.md";
 /// Where hooks usually are.
 const HOOKS: &str = "hooks/hooks.json";
-/// Beginnings of connector ids that each tenant has to fill.
-const TEMPLATES: [&str; 2] = ["REPLACE_WITH_", "templated_apps_"];
+/// Most apps of a plugin whose connector each tenant has to bind: the record names them.
+const MAX_TEMPLATES: usize = 32;
 
 /// One plugin's directory, and what was left out of it.
 pub(super) struct Parts<'t> {
@@ -103,7 +103,7 @@ impl<'t> Parts<'t> {
                 _ if !is_key(key) => self.skip(&format!("app `{key}`"), BAD_KEY),
                 None => self.skip(&format!("app `{key}`"), "it has no connector `id`; give it one"),
                 Some(id) => {
-                    let templated = TEMPLATES.iter().any(|t| id.starts_with(t));
+                    let templated = App::is_template(id);
                     apps.insert(
                         key.clone(),
                         App { key: key.clone(), connector_id: id.to_owned(), templated },
@@ -112,6 +112,12 @@ impl<'t> Parts<'t> {
             }
         }
         few("apps", apps.len())?;
+        let templated = apps.values().filter(|app: &&App| app.templated).count();
+        if templated > MAX_TEMPLATES {
+            return entry_fault(format!(
+                "it asks each client for {templated} connectors, and at most {MAX_TEMPLATES} are read; split it"
+            ));
+        }
         Ok(apps.into_values().collect())
     }
 

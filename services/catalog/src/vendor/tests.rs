@@ -301,6 +301,12 @@ fn a_plugin_whose_parts_cannot_be_read_is_skipped_whole() {
         assert_eq!(import.plugins.len(), 1, "{manifest} {name}");
         assert_eq!(skips(&import), ["a"], "{manifest} {name}");
     }
+    let asks = |apps: usize| {
+        let apps = (0..apps).map(|n| (format!("k{n}"), json!({"id": "REPLACE_WITH_K"}))).collect::<Value>();
+        codex_plugin(&json!({"apps": apps}), &[]).unwrap()
+    };
+    assert_eq!(skips(&asks(33)), ["a"], "templates");
+    assert_eq!(asks(32).plugins[0].apps.len(), 32);
     let many: Vec<_> = (0..1_001).map(|n| format!("skills/s{n}/SKILL.md")).collect();
     let many: Vec<_> = many.iter().map(|path| (path.as_str(), "")).collect();
     assert_eq!(skips(&codex_plugin(&json!({}), &many).unwrap()), ["a"]);

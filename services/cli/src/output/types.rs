@@ -19,6 +19,7 @@ named! {
     audit: AuditEvent, AuditLog, CreateMirrorLinkResponse, ListAccessAsOfResponse, ListAuditEventsResponse,
         ListMirrorLinksResponse, ListSavedSearchesResponse, MirrorLink, Receipt, SavedSearch;
     catalog: ImportMarketplaceResponse, ListMarketplacesResponse, ListPluginsResponse, Marketplace, Plugin;
+    connector_binding: ConnectorBinding, ListConnectorBindingsResponse;
     decision: BatchCheckResponse, Decision, Explanation, ListPrincipalsResponse, ListUsableResponse, RuleAccount;
     duty: DutyGrant, ListDutyGrantsResponse;
     entitlement: Entitlement, ListEntitlementsResponse;
@@ -29,7 +30,9 @@ named! {
     role: ListRoleMembersResponse, ListRolesResponse, Role, RoleMember;
     sink: CreateSinkResponse, DeliveryCertificate, ListDeadLettersResponse, ListSinksResponse,
         RedeliverDeadLettersResponse, Sink, TestSinkResponse;
+    stage_override: ListStageOverridesResponse, StageOverride;
     tenant: Contract, ListTenantsResponse, Tenant;
+    tenant_plugin: ListTenantPluginsResponse, TenantPlugin;
     token: CreateTokenResponse, ListTokensResponse, Token, WhoAmIResponse;
     unit: ListUnitsResponse, Unit;
     usage: ListMetersResponse, QueryUsageResponse;
@@ -52,6 +55,9 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         }
         "provost.catalog.v1.Plugin" => {
             &["name", "display_name", "version", "stage", "category", "delete_time"]
+        }
+        "provost.connector_binding.v1.ConnectorBinding" => {
+            &["name", "plugin", "app", "connector_id", "state", "update_time"]
         }
         "provost.decision.v1.Remedy" => &["kind", "resource", "advice"],
         "provost.decision.v1.RuleAccount" => &[
@@ -86,6 +92,12 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         }
         "provost.sink.v1.Sink" => {
             &["name", "state", "next_index", "lag_events", "lag_seconds", "dead_letter_count", "last_error"]
+        }
+        "provost.stage_override.v1.StageOverride" => {
+            &["name", "plugin", "stage", "platform_stage", "effective_stage", "reason"]
+        }
+        "provost.tenant_plugin.v1.TenantPlugin" => {
+            &["plugin", "stage", "platform_stage", "stage_override", "readiness", "missing_apps"]
         }
         "provost.tenant.v1.Tenant" => {
             &["name", "display_name", "partner", "state", "update_time", "delete_time"]

@@ -8,7 +8,7 @@ use super::{
     live::Loaded,
     model::{Decision, Wanted, plugin_name, target_name},
 };
-use crate::entitlement::model as entitlement;
+use crate::{entitlement::model as entitlement, stage_override::model as stage_override};
 
 /// An explained decision, in resource names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,16 +90,25 @@ struct Teller<'a> {
     what: &'a str,
     /// Name of the plugin that it is, or is part of.
     plugin: &'a str,
+    /// The tenant's stage override, by id, where the plugin's stage is its doing.
+    held: Option<&'a Slug>,
     now: Time,
 }
 
 impl Account {
-    /// Decides by what is loaded, and tells.
-    pub fn give(tenant: &Slug, loaded: &Loaded, who: &Slug, wanted: &Wanted, now: Time) -> Self {
+    /// Decides by what is loaded, and tells. `held`: the tenant's stage override that the plugin's stage is the doing of.
+    pub fn give(
+        tenant: &Slug,
+        loaded: &Loaded,
+        who: &Slug,
+        wanted: &Wanted,
+        held: Option<&Slug>,
+        now: Time,
+    ) -> Self {
         let explanation = loaded.snapshot.explain(who.as_str(), wanted.target(), now.micros());
         let what = short(&target_name(wanted.target()));
         let plugin = wanted.plugin_name();
-        let teller = Teller { tenant, who: who.as_str(), what: &what, plugin: &plugin, now };
+        let teller = Teller { tenant, who: who.as_str(), what: &what, plugin: &plugin, held, now };
         teller.account(&explanation, &loaded.token)
     }
 }
@@ -192,11 +201,20 @@ impl Teller<'_> {
             }
             Reason::ExplicitDeny => "a rule forbids it".to_owned(),
             Reason::NoMatchingRule => "no rule allows it, and what no rule allows is denied".to_owned(),
-            Reason::StageGate => "it is less mature than the rules allow".to_owned(),
+            Reason::StageGate => match self.held {
+                None => "it is less mature than the rules allow".to_owned(),
+                Some(held) => format!(
+                    "{} holds it to a stage that is less mature than the rules allow (stage override {held})",
+                    self.tenant
+                ),
+            },
             Reason::SeatRequired => "the rules allow it to holders of a seat only".to_owned(),
             Reason::WindowNotOpen => "the rules allow it later".to_owned(),
             Reason::WindowClosed => "the rules allowed it until earlier".to_owned(),
-            Reason::Withdrawn => "it is withdrawn, for everybody".to_owned(),
+            Reason::Withdrawn => match self.held {
+                None => "it is withdrawn, for everybody".to_owned(),
+                Some(held) => format!("{} has withdrawn it (stage override {held})", self.tenant),
+            },
             Reason::NotReady => {
                 format!("it needs connectors that are not bound: {}", account.missing_apps.join(", "))
             }
@@ -262,7 +280,14 @@ impl Teller<'_> {
                 (AdviceKind::AddPlugin, name, sentence)
             }
             Remedy::RestorePlugin(id) => {
-                (AdviceKind::RestorePlugin, plugin_name(id), format!("let the platform release {id} again"))
+                let (name, sentence) = match self.held {
+                    None => (plugin_name(id), format!("let the platform release {id} again")),
+                    Some(held) => (
+                        stage_override::name(self.tenant, held.as_str()),
+                        format!("delete stage override {held}, by which {} has withdrawn {id}", self.tenant),
+                    ),
+                };
+                (AdviceKind::RestorePlugin, name, sentence)
             }
             Remedy::LiftDeny { rule } => {
                 (AdviceKind::LiftDeny, self.entitlement(rule), format!("delete or narrow rule {rule}"))
@@ -270,7 +295,12 @@ impl Teller<'_> {
             Remedy::RaiseCeiling { rule, to } => (
                 AdviceKind::RaiseCeiling,
                 self.entitlement(rule),
-                format!("let rule {rule} allow {}, or wait until it is live", stage(*to)),
+                match self.held {
+                    None => format!("let rule {rule} allow {}, or wait until it is live", stage(*to)),
+                    Some(held) => {
+                        format!("let rule {rule} allow {}, or loosen stage override {held}", stage(*to))
+                    }
+                },
             ),
             Remedy::GiveSeat { pool, principal: id } => {
                 (AdviceKind::GiveSeat, principal(id), format!("give {id} a seat of {pool}"))

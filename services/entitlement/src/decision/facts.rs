@@ -16,7 +16,7 @@ const FEW: usize = 256;
 /// Everything that decisions about `tenant` rest on. Read on a snapshot of the database.
 pub async fn load(db: &mut impl Executor, tenant: TenantId) -> Result<Facts> {
     let (slug, active) = standing(db, tenant).await?;
-    let plugins = store::plugin_list(db, None).await?;
+    let plugins = store::plugin_list(db, tenant, None).await?;
     let mut rules = store::rule_list(db, tenant, None).await?;
     rules.retain(|rule| is_there(&rule.target, &plugins));
     Ok(Facts {
@@ -51,14 +51,15 @@ pub async fn changes(
     tenant: TenantId,
     changed: &[PolicyChange],
 ) -> Result<Option<Vec<Change>>> {
-    let named: BTreeSet<_> = changed.iter().map(|c| (c.kind.as_str(), last(&c.name))).collect();
+    let named: BTreeSet<_> = changed.iter().map(|c| (c.kind.as_str(), c.name.as_str())).collect();
     if named.len() > FEW {
         return Ok(None);
     }
     let mut changes = Vec::new();
     // what names a principal or a role changes with it
     let (mut of_groups, mut of_roles) = (BTreeSet::new(), BTreeSet::new());
-    for (kind, item) in named {
+    for (kind, name) in named {
+        let item = last(name);
         match kind {
             "tenant" => changes.push(Change::Active(standing(db, tenant).await?.1)),
             "principal" => {
@@ -78,7 +79,11 @@ pub async fn changes(
                 let found = store::rule_list(db, tenant, Some(item)).await?.pop();
                 changes.push(found.map_or_else(|| Change::RemoveRule(item.to_owned()), Change::PutRule));
             }
-            // rules about it come and go with it
+            // a binding or an override of it; one that is not listed was not before
+            "plugin" => {
+                let found = store::plugin_list(db, tenant, Some(name)).await?;
+                changes.extend(found.into_iter().map(Change::PutPlugin));
+            }
             _ => return Ok(None),
         }
     }
@@ -91,16 +96,17 @@ pub async fn changes(
     Ok(Some(changes))
 }
 
-/// The changed plugins; none where everything has to be read.
+/// The changed plugins as the tenant has them; none where everything has to be read.
 pub async fn catalog_changes(
     db: &mut impl Executor,
+    tenant: TenantId,
     changed: &[PolicyChange],
 ) -> Result<Option<Vec<Change>>> {
     let mut changes = Vec::new();
     for change in changed {
         // a plugin that is not listed any more takes rules with it, and one that is listed again brings them
         let found = match change.kind.as_str() {
-            "plugin" => store::plugin_list(db, Some(&change.name)).await?.pop(),
+            "plugin" => store::plugin_list(db, tenant, Some(&change.name)).await?.pop(),
             _ => return Ok(None),
         };
         // one that is not listed was not before: only an import takes it off the list

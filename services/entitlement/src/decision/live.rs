@@ -200,7 +200,7 @@ impl Policies {
             return Ok(None);
         }
         let Some(mut changes) = facts::changes(db, tenant, &of_tenant).await? else { return Ok(None) };
-        let Some(more) = facts::catalog_changes(db, &of_catalog).await? else { return Ok(None) };
+        let Some(more) = facts::catalog_changes(db, tenant, &of_catalog).await? else { return Ok(None) };
         changes.extend(more);
         match before.snapshot.apply(&changes) {
             Ok(next) => Ok(Some(next)),

@@ -19,6 +19,7 @@ use super::{
     model::{Decision, UsablePlugin, Wanted, usable},
     shadow,
 };
+use crate::stage_override::{model::StageOverride, store::override_find};
 
 const fn action(rpc: &'static str, verb: &'static str) -> Action {
     Action { rpc, noun: "decision", verb, class: Class::Decide, scopes: &[ScopeKind::Tenant] }
@@ -161,8 +162,10 @@ pub async fn explain(
     let (tenant, who) = principal_parse("principal", principal)?;
     let wanted = Wanted::parse("plugin", plugin)?;
     let asked = enter(ctx, policies, EXPLAIN, &tenant, &[&who], token).await?;
-    let tenant = asked.tenant()?.slug.clone();
-    Ok(Account::give(&tenant, &*asked.loaded?, &who, &wanted, ctx.now()))
+    let tenant = asked.tenant()?.clone();
+    let own = override_find(&mut ctx.read().await?, tenant.id, &wanted.plugin_name()).await?;
+    let held = own.filter(StageOverride::counts).map(|own| own.slug);
+    Ok(Account::give(&tenant.slug, &*asked.loaded?, &who, &wanted, held.as_ref(), ctx.now()))
 }
 
 fn decide(asked: &Asked, who: &Slug, wanted: &Wanted, now: Time) -> Result<Decision> {

@@ -46,7 +46,7 @@ pub async fn entitlement_create(ctx: &Ctx, parent: &str, new: NewEntitlement) ->
     }
     let tenant = scope.tenant()?;
     let whom = whom_find(&mut tx, tenant, &new.role).await?;
-    let target = target_find(&mut tx, &new.target).await?;
+    let target = target_find(&mut tx, tenant, &new.target).await?;
     let made = Entitlement::create(tenant, new, whom, target, EntitlementId(ctx.new_id()), ctx.now())?;
     store::entitlement_insert(&mut tx, &made).await?;
     tx.commit(permit.audit().target(&made).after(&made)).await?;
@@ -124,14 +124,14 @@ async fn whom_find(db: &mut impl Executor, tenant: &TenantRef, role: &str) -> Re
 }
 
 /// The marketplace, plugin or part of a plugin that `target` names.
-async fn target_find(db: &mut impl Executor, target: &str) -> Result<Target> {
+async fn target_find(db: &mut impl Executor, tenant: &TenantRef, target: &str) -> Result<Target> {
     const FIELD: &str = "entitlement.target";
     if target.contains("/plugins/") {
         let wanted = Wanted::parse(FIELD, target)?;
         let name = wanted.plugin_name();
         let plugin = catalog::ops::plugin_find(db, &name).await?;
         let plugin = plugin.ok_or_else(|| Error::not_found("plugin", &name))?;
-        let facts = plugin_list(db, Some(&name)).await?;
+        let facts = plugin_list(db, tenant.id, Some(&name)).await?;
         if !facts.iter().any(|plugin| wanted.is_in(plugin)) {
             return Err(Error::not_found("part of a plugin", target));
         }

@@ -32,6 +32,8 @@ pub enum Reason {
     WindowClosed,
     /// The plugin is withdrawn.
     Withdrawn,
+    /// Rules allow it, but the plugin needs connectors that are not bound.
+    NotReady,
     /// There is no such plugin.
     UnknownPlugin,
     /// There is no such principal.
@@ -111,6 +113,12 @@ impl Verdict {
     /// Whether it is a yes.
     pub fn allowed(&self) -> bool {
         self.reason == Reason::Allowed
+    }
+
+    /// The same for a plugin that needs connectors: without them nobody may use it.
+    #[must_use]
+    pub fn and_ready(self, is_ready: bool) -> Self {
+        if self.allowed() && !is_ready { Self::no(Reason::NotReady) } else { self }
     }
 
     /// What an agent may: what both the agent and its owner may.

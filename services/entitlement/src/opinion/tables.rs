@@ -17,6 +17,7 @@ use super::{
     store,
     verdict::{Asked, Facts, Wanted},
 };
+use crate::stage_override::model::effective;
 
 /// A tenant in the tables.
 pub struct Tables<'t> {
@@ -51,12 +52,15 @@ impl Facts for Tables<'_> {
 
     async fn plugin(&mut self, name: &str) -> Result<Option<(Wanted, PluginRef)>> {
         let found = catalog::ops::plugin_find(&mut self.db, name).await?;
-        let wanted = |p: &PluginRef| Wanted {
-            marketplace: p.marketplace_slug.clone(),
-            plugin: p.plugin_slug.clone(),
-            stage: p.stage,
+        let Some(plugin) = found else { return Ok(None) };
+        let own = store::own_get(&mut self.db, self.tenant.id, &plugin).await?;
+        let wanted = Wanted {
+            marketplace: plugin.marketplace_slug.clone(),
+            plugin: plugin.plugin_slug.clone(),
+            stage: effective(plugin.stage, own.stage),
+            is_ready: own.is_ready(),
         };
-        Ok(found.map(|p| (wanted(&p), p)))
+        Ok(Some((wanted, plugin)))
     }
 
     async fn roles(&mut self, principal: PrincipalId) -> Result<Vec<Slug>> {

@@ -32,8 +32,10 @@ pub struct Wanted {
     pub marketplace: Slug,
     /// Last segment of its name.
     pub plugin: Slug,
-    /// Release stage of its current version.
+    /// The stage of its current version that counts in the tenant.
     pub stage: Stage,
+    /// Whether every connector that it needs is bound.
+    pub is_ready: bool,
 }
 
 /// What decisions about one tenant rest on.
@@ -60,7 +62,8 @@ pub trait Facts: Send {
     fn rules(&mut self, plugin: &Self::Plugin) -> impl Future<Output = Result<Vec<Rule>>> + Send;
 }
 
-/// The first of: tenant closed to use, principal unknown or suspended, plugin unknown or withdrawn, what the rules say.
+/// The first of: tenant closed to use, principal unknown or suspended, plugin unknown or withdrawn, what the rules
+/// say, connectors missing.
 pub async fn verdict<F: Facts>(facts: &mut F, who: &Slug, plugin: &str, now: Time) -> Result<Verdict> {
     if facts.is_frozen() {
         return Ok(Verdict::no(Reason::TenantSuspended));
@@ -122,5 +125,5 @@ async fn by_rules<F: Facts>(
         stage: wanted.stage,
         now,
     };
-    decide(&rules, &question).await
+    Ok(decide(&rules, &question).await?.and_ready(wanted.is_ready))
 }

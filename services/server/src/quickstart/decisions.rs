@@ -2,6 +2,9 @@
 
 use proto::{
     catalog::v1::{self as catalog, Stage, catalog_service_client::CatalogServiceClient},
+    connector_binding::v1::{
+        self as binding, connector_binding_service_client::ConnectorBindingServiceClient,
+    },
     decision::v1::{self as decision, decision_service_client::DecisionServiceClient},
     entitlement::v1::{self as entitlement, Effect, entitlement_service_client::EntitlementServiceClient},
 };
@@ -52,7 +55,7 @@ pub async fn entitle(people: &People, catalog: &Catalog, progress: Progress) -> 
         progress.step("fewer than five plugins: no entitlements to show");
         return Ok(());
     };
-    progress.step("entitling roles");
+    progress.step("entitling roles and binding connectors");
     preview(people, cast.preview).await?;
     let rules = [
         ("analysts-analytics", "data-analyst", cast.analytics, Effect::Default, "daily work"),
@@ -79,6 +82,34 @@ pub async fn entitle(people: &People, catalog: &Catalog, progress: Progress) -> 
             ..Default::default()
         };
         ensured("entitling a role", client.create_entitlement(people.consultant.ask(request)).await)?;
+    }
+    for plugin in [cast.analytics, cast.sales, cast.banking, cast.developer] {
+        bind(people, plugin).await?;
+    }
+    Ok(())
+}
+
+/// Binds the client's connectors to the places that a plugin keeps for them.
+async fn bind(people: &People, plugin: &str) -> Result<(), Failure> {
+    let by = &people.consultant;
+    let ask = catalog::GetPluginRequest { name: plugin.to_owned() };
+    let mut client = CatalogServiceClient::new(by.channel.clone());
+    let found = done("reading a plugin", client.get_plugin(by.ask(ask)).await)?;
+    let mut client = ConnectorBindingServiceClient::new(by.channel.clone());
+    for app in found.apps.into_iter().filter(|app| app.templated) {
+        let word = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        let connector = binding::ConnectorBinding {
+            plugin: plugin.to_owned(),
+            connector_id: format!("acme-{}", app.key.chars().map(word).collect::<String>()),
+            app: app.key,
+            ..Default::default()
+        };
+        let request = binding::CreateConnectorBindingRequest {
+            parent: TENANT.to_owned(),
+            connector_binding: Some(connector),
+            ..Default::default()
+        };
+        ensured("binding a connector", client.create_connector_binding(by.ask(request)).await)?;
     }
     Ok(())
 }

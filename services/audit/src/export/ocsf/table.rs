@@ -99,7 +99,7 @@ const SPECIFIC: [(&str, Mapping); 16] = [
 ];
 
 /// Nouns whose other changes are Entity Management.
-const ENTITIES: [&str; 14] = [
+const ENTITIES: [&str; 16] = [
     "partner",
     "tenant",
     "unit",
@@ -107,6 +107,8 @@ const ENTITIES: [&str; 14] = [
     "group",
     "role",
     "entitlement",
+    "connector_binding",
+    "stage_override",
     "marketplace",
     "plugin",
     "token",
@@ -175,7 +177,7 @@ pub fn entity(kind: &str) -> (u8, &str) {
         "principal" => (2, "User"),
         "group" => (3, "Group"),
         "partner" | "tenant" | "unit" => (4, "Organization"),
-        "entitlement" | "retention" | "legal_hold" => (5, "Policy"),
+        "entitlement" | "stage_override" | "retention" | "legal_hold" => (5, "Policy"),
         other => (99, other),
     }
 }

@@ -36,6 +36,8 @@ fn all_actions() -> impl Iterator<Item = Action> {
         "group",
         "role",
         "entitlement",
+        "connector_binding",
+        "stage_override",
         "marketplace",
         "plugin",
         "duty",

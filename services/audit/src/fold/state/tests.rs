@@ -131,7 +131,61 @@ fn of_a_plugin_the_newest_change_counts() {
     assert_eq!(state.plugins["marketplaces/m/plugins/a"].stage.as_str(), "withdrawn");
 }
 
+/// Events of three bindings under one name: two that came and went, and one that is there.
+fn bindings() -> Vec<Entry> {
+    let event = |id: u128, verb: &str, from: Option<i64>, to: Option<i64>, connector: &str| {
+        let uid = Uuid::from_u128(id).to_string();
+        let target = [("connector_binding", "tenants/acme/connectorBindings/crm"), ("uid", uid.as_str())];
+        let (old, new) =
+            if to.is_some() { (json!("x"), json!(connector)) } else { (json!(connector), json!(null)) };
+        let chg = vec![
+            ("slug", json!(from.map(|_| "crm")), json!(to.map(|_| "crm"))),
+            ("connector_id", old, new),
+            ("revision", json!(from), json!(to)),
+        ];
+        entry(&format!("connector_binding.{verb}"), &target, chg)
+    };
+    let mut events = Vec::new();
+    for id in 1..=3 {
+        events.push(event(id, "create", None, Some(1), "a"));
+        events.push(event(id, "update", Some(1), Some(2), "b"));
+        events.push(event(id, "update", Some(2), Some(3), "c"));
+        events.push(event(id, "delete", Some(3), None, "c"));
+    }
+    events.pop();
+    events
+}
+
+#[test]
+fn a_row_that_ended_leaves_nothing_and_its_lost_beginning_is_told() {
+    let all = bindings();
+    let state = folded(&all);
+    let kept: Vec<_> = state.bindings.keys().copied().collect();
+    assert_eq!((kept, state.len()), (vec![Uuid::from_u128(3)], 1));
+    let row = state.bindings[&Uuid::from_u128(3)].row.as_ref().unwrap();
+    assert_eq!(row.text(&row::CONNECTOR_BINDING, "connector_id"), "c");
+    let mut state = folded(&all[1..4]);
+    let chain = state.bindings.get_mut(&Uuid::from_u128(1)).unwrap();
+    assert_eq!((chain.close(&row::CONNECTOR_BINDING), chain.row.is_none()), (vec![0], true));
+}
+
 proptest! {
+    /// The same for rows that end for good under a name that is given again.
+    #[test]
+    fn the_order_of_lives_under_one_name_does_not_matter(seed in proptest::collection::vec(any::<u32>(), 11), cut in 0_usize..11) {
+        let events = bindings();
+        let expected = folded(&events);
+        let mut shuffled: Vec<_> = seed.into_iter().zip(events).collect();
+        shuffled.sort_by_key(|(key, _)| *key);
+        let shuffled: Vec<_> = shuffled.into_iter().map(|(_, event)| event).collect();
+        let kept = serde_json::to_string(&folded(&shuffled[..cut])).unwrap();
+        let mut state: State = serde_json::from_str(&kept).unwrap();
+        for e in &shuffled[cut..] {
+            state.apply(LOG, e);
+        }
+        prop_assert_eq!(state, expected);
+    }
+
     /// Changes of one row and comings and goings of others, in any order, come to the same.
     #[test]
     fn the_order_of_concurrent_events_does_not_matter(seed in proptest::collection::vec(any::<u32>(), 11)) {

@@ -1,12 +1,16 @@
 //! SQL of the facts. Every function reads all of a tenant's, or what one id (`only`) stands for.
 
+use std::collections::{HashMap, HashSet};
+
 use ::decision::{Effect, Level, MaxStage, Plugin, Rule, Stage, Target};
 use catalog::model::{App, JsonList, Stage as Released};
 use kernel::{Error, Result, clock::Time, db::Executor, ids::TenantId, on};
 
 use crate::{
-    decision::model::Wanted,
+    binding::model as binding,
+    decision::model::{Wanted, plugin_name},
     entitlement::model::{Effect as Stored, MaxStage as Ceiling},
+    stage_override::model::effective,
 };
 
 /// Runs `$all`, or with `$and` for `only`.
@@ -175,22 +179,43 @@ struct PluginRow {
     skills: JsonList<String>,
 }
 
-impl From<PluginRow> for Plugin {
-    fn from(row: PluginRow) -> Self {
-        Self {
-            id: plugin_id(&row.marketplace, &row.plugin),
-            marketplace: row.marketplace,
-            stage: match row.stage {
-                Released::Alpha => Stage::Alpha,
-                Released::Preview => Stage::Preview,
-                Released::Live => Stage::Live,
-                Released::Deprecated => Stage::Deprecated,
-                Released::Withdrawn => Stage::Withdrawn,
-            },
-            missing: Vec::new(),
-            apps: row.apps.0.into_iter().map(|app| app.key).collect(),
-            skills: row.skills.0,
+/// What a tenant has of its own for plugins.
+#[derive(Default)]
+struct Own {
+    /// Plugin, by name, and key of an app that is bound.
+    bound: HashSet<(String, String)>,
+    /// Stages by name of the plugin.
+    stages: HashMap<String, Released>,
+}
+
+impl PluginRow {
+    /// As the tenant has it.
+    fn with(self, own: &Own) -> Plugin {
+        let id = plugin_id(&self.marketplace, &self.plugin);
+        let name = plugin_name(&id);
+        let apps = self.apps.0;
+        let templated = apps.iter().filter(|app| app.templated).map(|app| app.key.as_str());
+        let is_bound = |app: &str| own.bound.contains(&(name.clone(), app.to_owned()));
+        let missing = binding::missing(templated, is_bound).map(str::to_owned).collect();
+        Plugin {
+            stage: engine_stage(effective(self.stage, own.stages.get(&name).copied())),
+            missing,
+            id,
+            marketplace: self.marketplace,
+            apps: apps.into_iter().map(|app| app.key).collect(),
+            skills: self.skills.0,
         }
+    }
+}
+
+/// A stage as the engine knows it.
+pub fn engine_stage(stage: Released) -> Stage {
+    match stage {
+        Released::Alpha => Stage::Alpha,
+        Released::Preview => Stage::Preview,
+        Released::Live => Stage::Live,
+        Released::Deprecated => Stage::Deprecated,
+        Released::Withdrawn => Stage::Withdrawn,
     }
 }
 
@@ -208,8 +233,12 @@ macro_rules! plugins {
     };
 }
 
-/// The listed plugins, sorted by id, or the one of a resource name.
-pub async fn plugin_list(db: &mut impl Executor, only: Option<&str>) -> Result<Vec<Plugin>> {
+/// The listed plugins as a tenant has them, sorted by id, or the one of a resource name.
+pub async fn plugin_list(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    only: Option<&str>,
+) -> Result<Vec<Plugin>> {
     let rows: Vec<PluginRow> = match only {
         None => on!(db, |c| sqlx::query_as(plugins!()).fetch_all(c))?,
         Some(only) => {
@@ -220,9 +249,44 @@ pub async fn plugin_list(db: &mut impl Executor, only: Option<&str>) -> Result<V
                 .fetch_all(c))?
         }
     };
-    let mut plugins: Vec<Plugin> = rows.into_iter().map(Into::into).collect();
+    let own = Own {
+        bound: bound_list(db, tenant, only).await?.into_iter().collect(),
+        stages: stage_list(db, tenant, only).await?,
+    };
+    let mut plugins: Vec<Plugin> = rows.into_iter().map(|row| row.with(&own)).collect();
     plugins.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     Ok(plugins)
+}
+
+/// Plugins by name, and keys of their apps that are bound.
+pub async fn bound_list(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    only: Option<&str>,
+) -> Result<Vec<(String, String)>> {
+    some_or_all!(
+        db,
+        tenant,
+        only,
+        "SELECT plugin, app FROM connector_binding WHERE tenant_id = $1",
+        "plugin = $2"
+    )
+}
+
+/// The stages that a tenant holds plugins to, by name of the plugin.
+pub async fn stage_list(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    only: Option<&str>,
+) -> Result<HashMap<String, Released>> {
+    let rows: Result<Vec<(String, String)>> = some_or_all!(
+        db,
+        tenant,
+        only,
+        "SELECT plugin, stage FROM stage_override WHERE tenant_id = $1",
+        "plugin = $2"
+    );
+    rows?.into_iter().map(|(plugin, stage)| Ok((plugin, Released::try_from(stage)?))).collect()
 }
 
 #[derive(sqlx::FromRow)]

@@ -1,0 +1,6 @@
+//! Stages that a tenant holds plugins to.
+
+pub mod model;
+pub mod ops;
+pub mod rpc;
+pub mod store;

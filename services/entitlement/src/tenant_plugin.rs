@@ -1,0 +1,6 @@
+//! The catalogue as one tenant has it.
+
+pub mod model;
+pub mod ops;
+pub mod rpc;
+pub mod store;
