@@ -18,6 +18,7 @@ pub mod market;
 pub mod postgres;
 pub mod process;
 pub mod raw;
+pub mod sets;
 pub mod site;
 pub mod staff;
 pub mod world;

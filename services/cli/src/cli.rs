@@ -139,6 +139,12 @@ pub enum Command {
     /// Plugins and their release stage
     #[command(subcommand)]
     Plugin(commands::plugin::Command),
+    /// Plugins that a tenant speaks of together
+    #[command(subcommand)]
+    PluginGroup(commands::plugin_group::Command),
+    /// Pools of seats and who holds one
+    #[command(subcommand)]
+    SeatPool(commands::seat_pool::Command),
     /// Rules: what holders of a role may use
     #[command(subcommand)]
     Entitlement(commands::entitlement::Command),

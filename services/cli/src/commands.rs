@@ -10,8 +10,10 @@ pub mod health;
 pub mod marketplace;
 pub mod partner;
 pub mod plugin;
+pub mod plugin_group;
 pub mod principal;
 pub mod role;
+pub mod seat_pool;
 pub mod sink;
 pub mod tenant;
 pub mod token;
@@ -40,6 +42,8 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         Command::Duty(command) => duty::run(command, app).await,
         Command::Marketplace(command) => marketplace::run(command, app).await,
         Command::Plugin(command) => plugin::run(command, app).await,
+        Command::PluginGroup(command) => plugin_group::run(command, app).await,
+        Command::SeatPool(command) => seat_pool::run(command, app).await,
         Command::Entitlement(command) => entitlement::run(command, app).await,
         Command::Decision(command) => decision::run(command, app).await,
         Command::Check(args) => decision::check(args, app).await,

@@ -1,4 +1,5 @@
-//! Who may use what: entitlements (role x target -> effect) and the decision that they make.
+//! Who may use what: entitlements (role x target -> effect), the plugin groups and seat pools that they speak of, and the
+//! decision that they make.
 //!
 //! One folder a noun, the same four files in each: `model` (pure), `store` (SQL), `ops` (use cases), `rpc` (wire).
 //! What the rules mean is casbin's to say: `policies/entitlements.conf`, asked in [`policy`] alone. Live decisions are made
@@ -21,27 +22,39 @@ use kernel::{Kernel, authz::Action};
 use proto::{
     decision::v1::decision_service_server::DecisionServiceServer,
     entitlement::v1::entitlement_service_server::EntitlementServiceServer,
+    plugin_group::v1::plugin_group_service_server::PluginGroupServiceServer,
+    seat_pool::v1::seat_pool_service_server::SeatPoolServiceServer,
 };
 use tonic::service::RoutesBuilder;
 
 pub mod decision;
 pub mod entitlement;
 pub mod opinion;
+pub mod plugin_group;
 pub mod policy;
+pub mod seat_pool;
 
 pub use decision::live::Policies;
 
 /// What this slice can be asked for.
 pub fn actions() -> impl Iterator<Item = &'static Action> {
-    entitlement::ops::ACTIONS.iter().chain(decision::ops::ACTIONS)
+    entitlement::ops::ACTIONS
+        .iter()
+        .chain(plugin_group::ops::ACTIONS)
+        .chain(seat_pool::ops::ACTIONS)
+        .chain(decision::ops::ACTIONS)
 }
 
 /// Adds this slice's services.
 pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>, policies: &Arc<Policies>) {
     let limit = kernel.config.server.max_message_bytes;
     let entitlements = entitlement::rpc::EntitlementRpc(Arc::clone(kernel));
+    let plugin_groups = plugin_group::rpc::PluginGroupRpc(Arc::clone(kernel));
+    let seat_pools = seat_pool::rpc::SeatPoolRpc(Arc::clone(kernel));
     let decisions = decision::rpc::DecisionRpc { kernel: Arc::clone(kernel), policies: Arc::clone(policies) };
     routes
         .add_service(EntitlementServiceServer::new(entitlements).max_decoding_message_size(limit))
+        .add_service(PluginGroupServiceServer::new(plugin_groups).max_decoding_message_size(limit))
+        .add_service(SeatPoolServiceServer::new(seat_pools).max_decoding_message_size(limit))
         .add_service(DecisionServiceServer::new(decisions).max_decoding_message_size(limit));
 }

@@ -34,7 +34,8 @@ const TAG: usize = 16;
 const VERSION: u8 = 1;
 
 /// Nouns that decisions about a tenant rest on.
-const OF_TENANT: &[&str] = &["tenant", "principal", "group", "role", "entitlement"];
+const OF_TENANT: &[&str] =
+    &["tenant", "principal", "group", "role", "plugin_group", "seat_pool", "entitlement"];
 /// Nouns of the catalogue that they rest on.
 const OF_CATALOG: &[&str] = &["marketplace", "plugin"];
 

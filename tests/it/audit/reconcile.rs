@@ -5,7 +5,7 @@ use std::time::Duration;
 use audit::reconcile::{Job, Report, reconcile, scopes};
 use kernel::{Kernel, telemetry::Telemetry};
 use serde_json::{Value, json};
-use tests::{Site, World, both_engines, process, raw, staff, world};
+use tests::{Site, World, both_engines, process, raw, sets, staff, world};
 use uuid::Uuid;
 
 use super::{
@@ -69,11 +69,17 @@ async fn peopled(site: Site) -> World {
         ..Default::default()
     };
     crate::decisions::create(&world.owner, "no", rule).await.unwrap();
+    sets::plugin_group(&world.owner, "research", &["kit"]).await.unwrap();
+    sets::seat_pool(&world.owner, "standard", &["maria"]).await.unwrap();
+    let terms = json!({"entitlement": {"name": "tenants/acme/entitlements/no", "reason": "not yet"}});
+    raw::json(&world.owner, "provost.entitlement.v1.EntitlementService/UpdateEntitlement", terms)
+        .await
+        .unwrap();
     world
 }
 
 /// What is done behind the server's back, what takes it back, and what is found.
-const EDITS: [(&str, &str, &str); 12] = [
+const EDITS: [(&str, &str, &str); 19] = [
     (
         "UPDATE principal SET state = 'suspended' WHERE slug = 'maria'",
         "UPDATE principal SET state = 'active' WHERE slug = 'maria'",
@@ -128,6 +134,41 @@ const EDITS: [(&str, &str, &str); 12] = [
         "UPDATE duty_grant SET create_time = create_time + 1 WHERE duty = 'finance'",
         "UPDATE duty_grant SET create_time = create_time - 1 WHERE duty = 'finance'",
         "duty_grant.create_time of tenants/acme/dutyGrants/",
+    ),
+    (
+        "UPDATE plugin_group SET description = 'x'",
+        "UPDATE plugin_group SET description = ''",
+        "plugin_group.description of tenants/acme/pluginGroups/research",
+    ),
+    (
+        "UPDATE plugin_group_member SET create_time = create_time + 1",
+        "UPDATE plugin_group_member SET create_time = create_time - 1",
+        "plugin_group_member.create_time of tenants/acme/pluginGroups/research -> vendor/kit",
+    ),
+    (
+        "UPDATE seat_pool SET display_name = 'x'",
+        "UPDATE seat_pool SET display_name = 'standard'",
+        "seat_pool.display_name of tenants/acme/seatPools/standard",
+    ),
+    (
+        "UPDATE seat_holder SET create_time = create_time + 1",
+        "UPDATE seat_holder SET create_time = create_time - 1",
+        "seat_holder.create_time of tenants/acme/seatPools/standard -> maria",
+    ),
+    (
+        "UPDATE entitlement SET app = 'x'",
+        "UPDATE entitlement SET app = NULL",
+        "entitlement.app of tenants/acme/entitlements/no",
+    ),
+    (
+        "UPDATE entitlement SET reason = 'x'",
+        "UPDATE entitlement SET reason = 'not yet'",
+        "entitlement.reason of tenants/acme/entitlements/no",
+    ),
+    (
+        "UPDATE entitlement SET update_time = update_time + 1",
+        "UPDATE entitlement SET update_time = update_time - 1",
+        "entitlement.update_time of tenants/acme/entitlements/no",
     ),
     (
         "UPDATE tenant SET state = 'live' WHERE slug = 'acme'",
@@ -201,6 +242,9 @@ both_engines! {
             ("DELETE FROM role_inclusion", "role_inclusion of tenants/acme/roles/banker -> clerk"),
             ("DELETE FROM role_member WHERE member_kind = 'principal'", "role_member of tenants/acme/roles/clerk -> maria"),
             ("DELETE FROM entitlement", "entitlement of tenants/acme/entitlements/no"),
+            ("DELETE FROM plugin_group_member", "plugin_group_member of tenants/acme/pluginGroups/research -> vendor/kit"),
+            ("DELETE FROM seat_holder", "seat_holder of tenants/acme/seatPools/standard -> maria"),
+            ("DELETE FROM seat_pool", "seat_pool of tenants/acme/seatPools/standard"),
             ("DELETE FROM duty_grant WHERE duty = 'approver'", "duty_grant of tenants/acme/dutyGrants/"),
             (
                 "INSERT INTO role_inclusion (tenant_id, role_id, included_id, create_time) \

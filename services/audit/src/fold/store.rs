@@ -26,9 +26,11 @@ macro_rules! acts {
             "erasure.".."erasure/",
             "group.".."group/",
             "plugin.".."plugin/",
+            "plugin_group.".."plugin_group/",
             "principal.".."principal/",
             "privacy.".."privacy/",
             "role.".."role/",
+            "seat_pool.".."seat_pool/",
             "tenant.".."tenant/",
         )
     };

@@ -93,7 +93,7 @@ const SPECIFIC: [(&str, Mapping); 16] = [
 ];
 
 /// Nouns whose other changes are Entity Management.
-const ENTITIES: [&str; 14] = [
+const ENTITIES: [&str; 16] = [
     "partner",
     "tenant",
     "unit",
@@ -101,6 +101,8 @@ const ENTITIES: [&str; 14] = [
     "group",
     "role",
     "entitlement",
+    "plugin_group",
+    "seat_pool",
     "marketplace",
     "plugin",
     "token",
