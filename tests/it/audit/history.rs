@@ -51,7 +51,8 @@ fn named(collection: &str, id: &str) -> String {
     world::child(world::ACME, collection, id)
 }
 
-/// What a history begins with: everybody and everything is there and nobody holds anything. The client is live.
+/// What a history begins with: everybody and everything is there, nobody holds anything and one rule is for everybody. The client
+/// is live.
 pub async fn begin(world: &World) {
     let (owner, boss) = (&world.owner, &world.holders["partner_admin"]);
     market::import(&world.admin, &market::small(&PLUGINS)).await.unwrap();
@@ -87,6 +88,9 @@ pub async fn begin(world: &World) {
     done(boss, "tenant.v1.TenantService/ContractTenant", json!({"name": world::ACME, "contract": contract}))
         .await;
     done(&world.consultant, "tenant.v1.TenantService/StartPilot", json!({"name": world::ACME})).await;
+    let first = json!({"role": "*", "target": named("pluginGroups", SETS[0]), "effect": "EFFECT_AVAILABLE"});
+    let first = json!({"parent": world::ACME, "entitlementId": RULES[0], "entitlement": first});
+    done(owner, "entitlement.v1.EntitlementService/CreateEntitlement", first).await;
     let member = json!({"name": named("roles", "r0"), "member": named("principals", "ana")});
     done(owner, "role.v1.RoleService/AddRoleMember", member).await;
     done(owner, "tenant.v1.TenantService/GoLive", json!({"name": world::ACME})).await;

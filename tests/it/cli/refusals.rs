@@ -48,8 +48,6 @@ fn every_class_of_failure_has_its_exit_code_and_says_what_to_do() {
         (7, vec!["role", "list", "--filter", "colour = red"]),
         (7, vec!["role", "list", "--page-token", "garbage"]),
         (2, vec!["role", "update", "banker"]),
-        (2, vec!["entitlement", "create", "--role", "*", "--target", "codex", "--effect", "Deny"]),
-        (2, vec!["entitlement", "update", "e", "--not-after", "never"]),
         (2, vec!["role", "list", "--page-size", "0"]),
         (2, vec!["nonsense"]),
         (1, vec!["--token-file", "missing.token", "--address", &shell.daemon.url, "role", "list"]),

@@ -25,6 +25,7 @@ struct Noun {
     title: &'static str,
     field: &'static str,
     collection: &'static str,
+    request_id: &'static str,
 }
 
 const NOUNS: [Noun; 2] = [
@@ -33,12 +34,14 @@ const NOUNS: [Noun; 2] = [
         title: "PluginGroup",
         field: "pluginGroup",
         collection: "pluginGroups",
+        request_id: "0e8b7f1a-93a0-4f0e-8a54-6a1f5d3c2b12",
     },
     Noun {
         service: "provost.seat_pool.v1.SeatPoolService",
         title: "SeatPool",
         field: "seatPool",
         collection: "seatPools",
+        request_id: "0e8b7f1a-93a0-4f0e-8a54-6a1f5d3c2b13",
     },
 ];
 
@@ -286,7 +289,7 @@ both_engines! {
             noun.call(owner, "Create", dry).await.unwrap();
             assert_eq!(noun.call(owner, "Get", json!({"name": noun.name("dry")})).await.unwrap_err().code(), Code::NotFound);
             let mut once = noun.create("once", "Once");
-            once["requestId"] = json!(uuid::Uuid::from_u128(u128::from(noun.title.len() as u64)).to_string());
+once["requestId"] = json!(noun.request_id);
             let made = noun.call(owner, "Create", once.clone()).await.unwrap();
             assert_eq!(noun.call(owner, "Create", once.clone()).await.unwrap(), made);
             once[noun.field]["displayName"] = json!("Other");
