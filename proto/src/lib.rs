@@ -41,12 +41,16 @@ packages! {
     group => "provost.group.v1";
     /// Consulting firms that run rollouts.
     partner => "provost.partner.v1";
+    /// Plugins that a tenant speaks of together.
+    plugin_group => "provost.plugin_group.v1";
     /// Users, services and agents.
     principal => "provost.principal.v1";
     /// How long the record is kept, and what keeps it longer.
     retention => "provost.retention.v1";
     /// Job roles.
     role => "provost.role.v1";
+    /// Pools of seats and who holds one.
+    seat_pool => "provost.seat_pool.v1";
     /// Logs followed into somebody's SIEM.
     sink => "provost.sink.v1";
     /// Stages that a tenant holds plugins to.

@@ -19,6 +19,7 @@ pub mod own;
 pub mod postgres;
 pub mod process;
 pub mod raw;
+pub mod sets;
 pub mod site;
 pub mod staff;
 pub mod world;

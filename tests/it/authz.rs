@@ -65,7 +65,7 @@ fn every_rpc_has_an_action_and_every_action_an_rpc() {
 fn into_acme(field: &str) -> Option<String> {
     let text = match field {
         "parent" => "tenants/acme",
-        "principal" | "member" => "tenants/acme/principals/member",
+        "principal" | "member" | "holder" => "tenants/acme/principals/member",
         "plugin" => "marketplaces/m/plugins/p",
         _ => return None,
     };
@@ -80,6 +80,8 @@ fn name_in_acme(service: &str) -> Option<&'static str> {
         "PrincipalService" => "tenants/acme/principals/member",
         "GroupService" => "tenants/acme/groups/g",
         "RoleService" => "tenants/acme/roles/r",
+        "PluginGroupService" => "tenants/acme/pluginGroups/g",
+        "SeatPoolService" => "tenants/acme/seatPools/p",
         "EntitlementService" => "tenants/acme/entitlements/e",
         "ConnectorBindingService" => "tenants/acme/connectorBindings/b",
         "StageOverrideService" => "tenants/acme/stageOverrides/s",
@@ -143,7 +145,7 @@ both_engines! {
             let service = method.parent_service().name().to_owned();
             let fill = |field: &str| match field {
                 "name" => name_of(method.name()).or(name_in_acme(&service)).map(str::to_owned),
-                "parent" if path.ends_with("Members") || path.ends_with("ListDeadLetters") => name_in_acme(&service).map(str::to_owned),
+                "parent" if path.ends_with("Members") || path.ends_with("Holders") || path.ends_with("ListDeadLetters") => name_in_acme(&service).map(str::to_owned),
                 last => into_acme(last),
             };
             let request = raw::request(&method.input(), &fill);

@@ -122,6 +122,9 @@ async fn live_a_life(world: &World) {
         json!({"parent": world::ACME, "entitlementId": "e", "entitlement": rule}),
     )
     .await;
+    let terms = json!({"entitlement": {"name": "tenants/acme/entitlements/e", "reason": "pilot"}});
+    call(owner, "entitlement.v1.EntitlementService/UpdateEntitlement", terms).await;
+    sets(owner, plugin, person).await;
     call(
         owner,
         "entitlement.v1.EntitlementService/DeleteEntitlement",
@@ -158,6 +161,33 @@ async fn own(owner: &Caller, plugin: &str) {
     call(owner, &held("Create"), new).await;
     call(owner, &held("Update"), json!({"stageOverride": {"name": name, "reason": "why"}})).await;
     call(owner, &held("Delete"), json!({"name": name})).await;
+}
+
+/// What rules speak of.
+async fn sets(owner: &Caller, plugin: &str, person: &str) {
+    for (service, noun, collection, kind, (verb, part)) in [
+        (
+            "plugin_group.v1.PluginGroupService",
+            "PluginGroup",
+            "pluginGroups",
+            "PluginGroupMember",
+            ("member", plugin),
+        ),
+        ("seat_pool.v1.SeatPoolService", "SeatPool", "seatPools", "SeatHolder", ("holder", person)),
+    ] {
+        let (field, name) =
+            (format!("{}{}", noun[..1].to_lowercase(), &noun[1..]), format!("tenants/acme/{collection}/s"));
+        let id = format!("{field}Id");
+        let create = json!({"parent": world::ACME, id: "s", &field: {"displayName": "S"}});
+        call(owner, &format!("{service}/Create{noun}"), create).await;
+        let update = json!({&field: {"name": name, "description": "sets"}});
+        call(owner, &format!("{service}/Update{noun}"), update).await;
+        call(owner, &format!("{service}/Delete{noun}"), json!({"name": name})).await;
+        call(owner, &format!("{service}/Undelete{noun}"), json!({"name": name})).await;
+        for act in ["Add", "Remove"] {
+            call(owner, &format!("{service}/{act}{kind}"), json!({"name": name, verb: part})).await;
+        }
+    }
 }
 
 async fn tokens(world: &World) {

@@ -13,12 +13,17 @@ use tonic::Status;
 mod answers;
 mod bindings;
 mod explained;
+mod floors;
+mod input;
+mod large;
 mod many;
 mod overrides;
 mod parts;
 mod people;
 mod revisions;
 mod rules;
+mod sets;
+mod updates;
 
 /// The plugin that is asked about.
 const PLUGIN: &str = "marketplaces/vendor/plugins/kit";

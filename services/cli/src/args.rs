@@ -151,6 +151,18 @@ pub fn time(text: &str) -> std::result::Result<prost_types::Timestamp, String> {
     time.map(stamp).ok_or_else(|| "write `2026-11-05T10:30:00Z` or `2026-11-05`".to_owned())
 }
 
+/// An end of a window; none for no bound.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound(pub Option<prost_types::Timestamp>);
+
+/// A time, or `none`: no bound any more.
+pub fn bound(text: &str) -> std::result::Result<Bound, String> {
+    match text {
+        "none" => Ok(Bound(None)),
+        text => time(text).map(|time| Bound(Some(time))).map_err(|e| format!("{e}, or `none`")),
+    }
+}
+
 /// A length of time from now on: `90d`, `12h`, `1y`.
 pub fn later(text: &str) -> std::result::Result<prost_types::Timestamp, String> {
     later_than(ambient::now(), text)

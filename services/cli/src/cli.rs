@@ -151,6 +151,12 @@ pub enum Command {
     /// Stages that a tenant holds plugins to, stricter than the platform's
     #[command(subcommand)]
     StageOverride(commands::stage_override::Command),
+    /// Plugins that a tenant speaks of together
+    #[command(subcommand)]
+    PluginGroup(commands::plugin_group::Command),
+    /// Pools of seats and who holds one
+    #[command(subcommand)]
+    SeatPool(commands::seat_pool::Command),
     /// Rules: what holders of a role may use
     #[command(subcommand)]
     Entitlement(commands::entitlement::Command),

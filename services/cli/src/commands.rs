@@ -12,8 +12,10 @@ pub mod health;
 pub mod marketplace;
 pub mod partner;
 pub mod plugin;
+pub mod plugin_group;
 pub mod principal;
 pub mod role;
+pub mod seat_pool;
 pub mod sink;
 pub mod stage_override;
 pub mod tenant;
@@ -48,6 +50,8 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         Command::TenantPlugin(command) => tenant_plugin::run(command, app).await,
         Command::ConnectorBinding(command) => binding::run(command, app).await,
         Command::StageOverride(command) => stage_override::run(command, app).await,
+        Command::PluginGroup(command) => plugin_group::run(command, app).await,
+        Command::SeatPool(command) => seat_pool::run(command, app).await,
         Command::Entitlement(command) => entitlement::run(command, app).await,
         Command::Decision(command) => decision::run(command, app).await,
         Command::Check(args) => decision::check(args, app).await,

@@ -17,6 +17,8 @@ const COLLECTIONS: &[&str] = &[
     "entitlements",
     "connectorBindings",
     "stageOverrides",
+    "pluginGroups",
+    "seatPools",
     "marketplaces",
     "plugins",
     "auditEvents",
@@ -203,8 +205,15 @@ pub fn plugin_or_part(text: &str) -> Result<String> {
     plugin(text)
 }
 
-/// What an entitlement speaks of: a whole marketplace, one plugin or a part of it.
-pub fn target(text: &str) -> Result<String> {
+/// What an entitlement of `parent` speaks of: a whole marketplace, one plugin, a part of it, or a plugin group:
+/// `plugin-group:ID`.
+pub fn target(parent: &str, text: &str) -> Result<String> {
+    if let Some(id) = text.strip_prefix("plugin-group:") {
+        return beside(parent, "pluginGroups", id);
+    }
+    if text.contains("/pluginGroups/") {
+        return beside(parent, "pluginGroups", text);
+    }
     let whole = text.strip_prefix("marketplaces/").unwrap_or(text);
     if whole.contains('/') { plugin_or_part(text) } else { marketplace(text) }
 }
@@ -338,7 +347,15 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_marketplaces_or_plugins() {
+    fn targets_are_marketplaces_plugins_or_groups_of_them() {
+        let target = |text: &str| target("tenants/acme", text);
+        let group = "tenants/acme/pluginGroups/research";
+        assert_eq!(target("plugin-group:research").unwrap(), group);
+        assert_eq!(target(group).unwrap(), group);
+        assert_eq!(target("plugin-group:zenith/research").unwrap(), "tenants/zenith/pluginGroups/research");
+        for text in ["plugin-group:", "plugin-group:a/b/c", "tenants/acme/pluginGroups/"] {
+            assert!(target(text).is_err(), "{text}");
+        }
         assert_eq!(target("codex-official").unwrap(), "marketplaces/codex-official");
         assert_eq!(target("marketplaces/codex-official").unwrap(), "marketplaces/codex-official");
         let full = "marketplaces/codex-official/plugins/fact.set";

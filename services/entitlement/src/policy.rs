@@ -34,6 +34,46 @@ pub enum Eft {
     Deny,
 }
 
+/// What a rule is about and what is asked for; ids in names. Each kind has a prefix of its own, so that no two meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thing<'t> {
+    /// All that a marketplace lists. Never asked for.
+    Marketplace(&'t str),
+    /// The plugins of a group. Never asked for.
+    Group(&'t str),
+    /// A plugin: its marketplace and itself.
+    Plugin(&'t str, &'t str),
+    /// An app of a plugin: its key comes last.
+    App(&'t str, &'t str, &'t str),
+    /// A skill of a plugin; it comes last.
+    Skill(&'t str, &'t str, &'t str),
+}
+
+impl Thing<'_> {
+    fn ids(&self) -> impl Iterator<Item = &str> {
+        match *self {
+            Self::Marketplace(id) | Self::Group(id) => [Some(id), None, None],
+            Self::Plugin(marketplace, id) => [Some(marketplace), Some(id), None],
+            Self::App(marketplace, plugin, id) | Self::Skill(marketplace, plugin, id) => {
+                [Some(marketplace), Some(plugin), Some(id)]
+            }
+        }
+        .into_iter()
+        .flatten()
+    }
+
+    /// As a column holds it.
+    fn cell(&self) -> String {
+        match self {
+            Self::Marketplace(id) => format!("marketplace:{id}"),
+            Self::Group(id) => format!("pgroup:{id}"),
+            Self::Plugin(marketplace, id) => format!("plugin:{marketplace}/{id}"),
+            Self::App(marketplace, plugin, id) => format!("app:{marketplace}/{plugin}/{id}"),
+            Self::Skill(marketplace, plugin, id) => format!("skill:{marketplace}/{plugin}/{id}"),
+        }
+    }
+}
+
 /// What a `p` row says; `None` stands for "whatever".
 #[derive(Clone, Debug)]
 pub struct Grant<'g> {
@@ -43,14 +83,12 @@ pub struct Grant<'g> {
     pub role: Option<&'g str>,
     /// Tenant in which it holds.
     pub tenant: &'g str,
-    /// Marketplace that lists the plugin.
-    pub marketplace: &'g str,
-    /// The plugin; none means all of the marketplace.
-    pub plugin: Option<&'g str>,
+    /// What it is about.
+    pub target: Thing<'g>,
     /// Least mature stage.
     pub max_stage: Option<&'g str>,
-    /// Whether a seat is needed.
-    pub needs_seat: bool,
+    /// Pool of which a seat is needed.
+    pub seat_pool: Option<&'g str>,
     /// From when, inclusive.
     pub not_before: Option<Time>,
     /// Until when, exclusive.
@@ -69,20 +107,17 @@ pub struct Row {
 impl Row {
     /// A rule.
     pub fn grant(grant: &Grant<'_>) -> Self {
-        let Grant { rule, role, tenant, marketplace, plugin, .. } = grant;
+        let Grant { rule, role, tenant, target, .. } = grant;
         let time =
             |time: Option<Time>, always: &str| time.map_or_else(|| always.to_owned(), |t| t.to_string());
         let cells = vec![
             (*rule).to_owned(),
             role.map_or_else(|| "*".to_owned(), |r| format!("role:{r}")),
             format!("tenant:{tenant}"),
-            plugin.map_or_else(
-                || format!("marketplace:{marketplace}"),
-                |p| format!("plugin:{marketplace}/{p}"),
-            ),
+            target.cell(),
             "use".to_owned(),
             grant.max_stage.unwrap_or("*").to_owned(),
-            if grant.needs_seat { "held" } else { "any" }.to_owned(),
+            grant.seat_pool.map_or_else(|| "any".to_owned(), |pool| format!("seat:{pool}")),
             time(grant.not_before, ALWAYS_FROM),
             time(grant.not_after, ALWAYS_UNTIL),
             match grant.eft {
@@ -101,14 +136,9 @@ impl Row {
         Self { kind: "g", cells }
     }
 
-    /// That a marketplace lists a plugin.
-    pub fn listing(marketplace: &str, plugin: &str) -> Self {
-        let cells = vec![
-            format!("plugin:{marketplace}/{plugin}"),
-            format!("marketplace:{marketplace}"),
-            "catalog".to_owned(),
-        ];
-        Self { kind: "g2", cells }
+    /// That a part belongs to its plugin, or a plugin to its marketplace or to a group.
+    pub fn listing(member: Thing<'_>, of: Thing<'_>) -> Self {
+        Self { kind: "g2", cells: vec![member.cell(), of.cell(), "catalog".to_owned()] }
     }
 
     fn sentinel() -> Self {
@@ -143,8 +173,9 @@ impl Row {
                 if !matches!(stage.as_str(), "*" | "alpha" | "preview" | "live") {
                     return Err(wrong("stage must be `*`, `alpha`, `preview` or `live`"));
                 }
-                if !matches!(seat.as_str(), "any" | "held") {
-                    return Err(wrong("seat must be `any` or `held`"));
+                let pool = seat.strip_prefix("seat:");
+                if seat != "any" && pool.is_none_or(|pool| pool.is_empty() || pool.contains(' ')) {
+                    return Err(wrong("seat must be `any` or `seat:` and the id of a pool"));
                 }
                 if nbf.len() != ALWAYS_FROM.len() || exp.len() != ALWAYS_FROM.len() {
                     return Err(wrong(
@@ -152,7 +183,8 @@ impl Row {
                     ));
                 }
                 let who = sub == "*" || sub.starts_with("role:");
-                let what = plg.starts_with("plugin:") || plg.starts_with("marketplace:");
+                let what = ["plugin:", "marketplace:", "pgroup:", "app:", "skill:"];
+                let what = what.iter().any(|prefix| plg.starts_with(prefix));
                 if who && what && dom.starts_with("tenant:") {
                     Ok(())
                 } else {
@@ -165,11 +197,21 @@ impl Row {
                     && tenant.starts_with("tenant:");
                 if well { Ok(()) } else { Err(wrong("must be `principal:…, role:…, tenant:…`")) }
             }
-            ("g2", [plugin, marketplace, catalog]) => {
-                let well = plugin.starts_with("plugin:")
-                    && marketplace.starts_with("marketplace:")
-                    && catalog == "catalog";
-                if well { Ok(()) } else { Err(wrong("must be `plugin:…, marketplace:…, catalog`")) }
+            ("g2", [member, of, catalog]) => {
+                let part = member.starts_with("app:") || member.starts_with("skill:");
+                let well = if part {
+                    of.starts_with("plugin:")
+                } else {
+                    member.starts_with("plugin:")
+                        && (of.starts_with("marketplace:") || of.starts_with("pgroup:"))
+                };
+                if well && catalog == "catalog" {
+                    Ok(())
+                } else {
+                    Err(wrong(
+                        "must be a part and its plugin, or a plugin and its marketplace or group, and `catalog`",
+                    ))
+                }
             }
             _ => Err(wrong("has another type or another number of columns than the model")),
         }
@@ -183,14 +225,12 @@ pub struct Request<'r> {
     pub principal: &'r str,
     /// Where.
     pub tenant: &'r str,
-    /// Marketplace that lists the plugin.
-    pub marketplace: &'r str,
     /// What for.
-    pub plugin: &'r str,
+    pub wanted: Thing<'r>,
     /// The plugin's release stage.
     pub stage: &'r str,
-    /// Whether the principal holds a seat.
-    pub seat: bool,
+    /// The pools of which the principal holds a seat.
+    pub seats: &'r [&'r str],
     /// When.
     pub now: Time,
 }
@@ -220,6 +260,7 @@ impl Policy {
         let matched = Matched::default();
         enforcer.set_effector(Box::new(Witness { matched: Arc::clone(&matched) }));
         enforcer.add_function("stageOk", OperatorFunction::Arg2(stage_ok));
+        enforcer.add_function("seatOk", OperatorFunction::Arg2(seat_ok));
         let sentinel = Row::sentinel();
         for row in std::iter::once(&sentinel).chain(rows) {
             row.check()?;
@@ -243,7 +284,8 @@ impl Policy {
     /// Asks. A request with an empty field is an error, never an answer.
     pub fn ask(&mut self, r: &Request<'_>) -> Result<Answer> {
         let now = r.now.to_string();
-        if [r.principal, r.tenant, r.marketplace, r.plugin, r.stage].iter().any(|field| field.is_empty()) {
+        let fields = [r.principal, r.tenant, r.stage].into_iter().chain(r.wanted.ids());
+        if fields.chain(r.seats.iter().copied()).any(str::is_empty) {
             return Err(Error::internal("policy question with an empty field"));
         }
         if now.len() != ALWAYS_FROM.len() {
@@ -254,10 +296,10 @@ impl Policy {
         let request = (
             format!("principal:{}", r.principal),
             format!("tenant:{}", r.tenant),
-            format!("plugin:{}/{}", r.marketplace, r.plugin),
+            r.wanted.cell(),
             "use",
             r.stage,
-            if r.seat { "held" } else { "none" },
+            seats(r.seats),
             now,
         );
         let allowed = self.enforcer.enforce(request).map_err(Error::internal)?;
@@ -311,6 +353,21 @@ impl EffectorStream for WitnessStream {
 fn stage_ok(stage: Dynamic, ceiling: Dynamic) -> Dynamic {
     let (stage, ceiling) = (dynamic_to_str(&stage), dynamic_to_str(&ceiling));
     reaches(&stage, &ceiling).into()
+}
+
+/// Whether a seat that a rule needs is among those that are held; an unknown word never is.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is casbin's")]
+fn seat_ok(held: Dynamic, needed: Dynamic) -> Dynamic {
+    let (held, needed) = (dynamic_to_str(&held), dynamic_to_str(&needed));
+    (needed == "any" || held.split(' ').any(|seat| seat == needed && seat.starts_with("seat:"))).into()
+}
+
+/// All seats in one column.
+fn seats(pools: &[&str]) -> String {
+    if pools.is_empty() {
+        return "none".to_owned();
+    }
+    pools.iter().map(|pool| format!("seat:{pool}")).collect::<Vec<_>>().join(" ")
 }
 
 fn reaches(stage: &str, ceiling: &str) -> bool {

@@ -34,8 +34,17 @@ const TAG: usize = 16;
 const VERSION: u8 = 1;
 
 /// Nouns that decisions about a tenant rest on.
-const OF_TENANT: &[&str] =
-    &["tenant", "principal", "group", "role", "entitlement", "connector_binding", "stage_override"];
+const OF_TENANT: &[&str] = &[
+    "tenant",
+    "principal",
+    "group",
+    "role",
+    "plugin_group",
+    "seat_pool",
+    "entitlement",
+    "connector_binding",
+    "stage_override",
+];
 /// Nouns of the catalogue that they rest on.
 const OF_CATALOG: &[&str] = &["marketplace", "plugin"];
 

@@ -16,12 +16,13 @@ use proto::{
 };
 use tonic::service::RoutesBuilder;
 
+mod floor;
 pub mod group;
 pub mod holding;
 pub mod partner;
 pub mod principal;
 pub mod role;
-mod sibling;
+pub mod sibling;
 pub mod tenant;
 pub mod unit;
 

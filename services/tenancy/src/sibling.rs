@@ -4,7 +4,7 @@ use kernel::{Error, Result, ids::Slug, name, scope::TenantRef};
 
 /// The slug in `text`, which names a `kind` of the same tenant (`unit`: `tenants/{t}/units/{id}`); `field` names it in
 /// errors. What is of another tenant is not found, whether it exists or not.
-pub(crate) fn sibling(tenant: &TenantRef, field: &str, kind: &'static str, text: &str) -> Result<Slug> {
+pub fn sibling(tenant: &TenantRef, field: &str, kind: &'static str, text: &str) -> Result<Slug> {
     let [found, slug] = name::parse(field, &format!("tenants/{{}}/{kind}s/{{}}"), text)?;
     if found == tenant.slug { Ok(slug) } else { Err(Error::not_found(kind, text)) }
 }

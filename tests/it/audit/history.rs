@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{World, market, own, raw, site::Caller, world};
+use tests::{World, market, own, raw, sets, site::Caller, world};
 use tonic::Status;
 
 /// Principals of a history; the last two are agents of the first two.
@@ -12,6 +12,9 @@ pub const PEOPLE: [&str; 6] = ["ana", "ben", "cy", "dee", "ana-agent", "ben-agen
 pub const PLUGINS: [&str; 4] = ["p0", "p1", "p2", "p3"];
 const GROUPS: [&str; 2] = ["g0", "g1"];
 const ROLES: [&str; 4] = ["r0", "r1", "r2", "r3"];
+const SETS: [&str; 2] = ["s0", "s1"];
+const POOLS: [&str; 2] = ["t0", "t1"];
+const RULES: [&str; 6] = ["e0", "e1", "e2", "e3", "e4", "e5"];
 
 /// Numbers that look random and are the same for the same seed (xorshift64*).
 pub struct Dice(u64);
@@ -48,7 +51,8 @@ fn named(collection: &str, id: &str) -> String {
     world::child(world::ACME, collection, id)
 }
 
-/// What a history begins with: everybody and everything is there and nobody holds anything. The client is live.
+/// What a history begins with: everybody and everything is there, nobody holds anything and one rule is for everybody. The client
+/// is live.
 pub async fn begin(world: &World) {
     let (owner, boss) = (&world.owner, &world.holders["partner_admin"]);
     market::import(&world.admin, &market::small(&PLUGINS)).await.unwrap();
@@ -71,6 +75,12 @@ pub async fn begin(world: &World) {
     for id in ROLES {
         world.role(id).await;
     }
+    for (id, plugin) in SETS.into_iter().zip(PLUGINS) {
+        sets::plugin_group(owner, id, &[plugin]).await.unwrap();
+    }
+    for (id, holder) in POOLS.into_iter().zip(PEOPLE) {
+        sets::seat_pool(owner, id, &[holder]).await.unwrap();
+    }
     let contract = json!({
         "signedDate": "2026-11-01", "startDate": "2026-12-01", "endDate": "2027-12-01", "currency": "EUR",
         "renewal": "RENEWAL_MANUAL", "seats": [{"pool": "standard", "count": "10", "monthlyPriceMinor": "3000"}],
@@ -78,6 +88,9 @@ pub async fn begin(world: &World) {
     done(boss, "tenant.v1.TenantService/ContractTenant", json!({"name": world::ACME, "contract": contract}))
         .await;
     done(&world.consultant, "tenant.v1.TenantService/StartPilot", json!({"name": world::ACME})).await;
+    let first = json!({"role": "*", "target": named("pluginGroups", SETS[0]), "effect": "EFFECT_AVAILABLE"});
+    let first = json!({"parent": world::ACME, "entitlementId": RULES[0], "entitlement": first});
+    done(owner, "entitlement.v1.EntitlementService/CreateEntitlement", first).await;
     let member = json!({"name": named("roles", "r0"), "member": named("principals", "ana")});
     done(owner, "role.v1.RoleService/AddRoleMember", member).await;
     done(owner, "tenant.v1.TenantService/GoLive", json!({"name": world::ACME})).await;
@@ -93,7 +106,7 @@ pub async fn step(world: &World, dice: &mut Dice) {
     let owner = &world.owner;
     let (person, group, role) = (dice.pick(&PEOPLE), dice.pick(&GROUPS), dice.pick(&ROLES));
     let (person, group, role) = (named("principals", person), named("groups", group), named("roles", role));
-    let (rpc, request) = match dice.roll(32) {
+    let (rpc, request) = match dice.roll(42) {
         0..=2 => ("group.v1.GroupService/AddGroupMember", json!({"name": group, "member": person})),
         3 => ("group.v1.GroupService/RemoveGroupMember", json!({"name": group, "member": person})),
         4..=6 => ("role.v1.RoleService/AddRoleMember", json!({"name": role, "member": person})),
@@ -118,11 +131,13 @@ pub async fn step(world: &World, dice: &mut Dice) {
         21 => ("principal.v1.PrincipalService/UndeletePrincipal", json!({"name": person})),
         22..=24 => return rule(world, dice, &role).await,
         25 | 26 => {
-            let name = named("entitlements", dice.pick(&["e0", "e1", "e2", "e3", "e4", "e5"]));
+            let name = named("entitlements", dice.pick(&RULES));
             ("entitlement.v1.EntitlementService/DeleteEntitlement", json!({"name": name}))
         }
         27 | 28 => return plugins(world, dice).await,
-        30 | 31 => return own(world, dice).await,
+        29..=34 => return set(world, dice, &person).await,
+        35..=37 => return terms(world, dice).await,
+        38 | 39 => return own(world, dice).await,
         _ => {
             let verb = dice.pick(&["SuspendTenant", "ResumeTenant"]);
             let _ =
@@ -138,9 +153,10 @@ async fn rule(world: &World, dice: &mut Dice, role: &str) {
     let now = world.site.kernel().clock.now();
     let after = |minutes: u64| now.plus(Duration::from_mins(minutes)).to_string();
     let plugin = format!("marketplaces/vendor/plugins/{}", dice.pick(&PLUGINS));
+    let group = named("pluginGroups", dice.pick(&SETS));
     let mut new = json!({
         "role": if dice.roll(5) == 0 { "*" } else { role },
-        "target": if dice.roll(4) == 0 { "marketplaces/vendor" } else { &plugin },
+        "target": dice.pick(&["marketplaces/vendor", &group, &plugin, &plugin]),
         "effect": dice.pick(&[
             "EFFECT_DENIED", "EFFECT_AVAILABLE", "EFFECT_AVAILABLE", "EFFECT_DEFAULT", "EFFECT_DEFAULT", "EFFECT_REQUIRED",
             "EFFECT_REQUIRED",
@@ -152,9 +168,55 @@ async fn rule(world: &World, dice: &mut Dice, role: &str) {
         1 => new["notAfter"] = json!(after(4)),
         _ => {}
     }
-    let id = dice.pick(&["e0", "e1", "e2", "e3", "e4", "e5"]);
+    if dice.roll(4) == 0 {
+        new["seatPool"] = json!(named("seatPools", dice.pick(&POOLS)));
+    }
+    let id = dice.pick(&RULES);
     let request = json!({"parent": world::ACME, "entitlementId": id, "entitlement": new});
     let _ = call(&world.owner, "entitlement.v1.EntitlementService/CreateEntitlement", request).await;
+}
+
+/// What rules speak of changes: a plugin group, or who holds seats.
+async fn set(world: &World, dice: &mut Dice, person: &str) {
+    let plugin = format!("marketplaces/vendor/plugins/{}", dice.pick(&PLUGINS));
+    let (group, pool) = (named("pluginGroups", dice.pick(&SETS)), named("seatPools", dice.pick(&POOLS)));
+    let groups = |rpc: &str| format!("plugin_group.v1.PluginGroupService/{rpc}");
+    let pools = |rpc: &str| format!("seat_pool.v1.SeatPoolService/{rpc}");
+    let (rpc, request) = match dice.roll(12) {
+        0..=2 => (groups("AddPluginGroupMember"), json!({"name": group, "member": plugin})),
+        3 => (groups("RemovePluginGroupMember"), json!({"name": group, "member": plugin})),
+        4 => (groups("DeletePluginGroup"), json!({"name": group})),
+        5 => (groups("UndeletePluginGroup"), json!({"name": group})),
+        6..=8 => (pools("AddSeatHolder"), json!({"name": pool, "holder": person})),
+        9 => (pools("RemoveSeatHolder"), json!({"name": pool, "holder": person})),
+        10 => (pools("DeleteSeatPool"), json!({"name": pool})),
+        _ => (pools("UndeleteSeatPool"), json!({"name": pool})),
+    };
+    let _ = call(&world.owner, &rpc, request).await;
+}
+
+/// A rule gets other terms.
+async fn terms(world: &World, dice: &mut Dice) {
+    let later = world.site.kernel().clock.now().plus(Duration::from_mins(3)).to_string();
+    let mut rule = json!({"name": named("entitlements", dice.pick(&RULES))});
+    let mask = match dice.roll(5) {
+        0 => {
+            rule["seatPool"] = json!(named("seatPools", dice.pick(&POOLS)));
+            "seatPool"
+        }
+        1 => "seatPool",
+        2 => {
+            rule["notAfter"] = json!(later);
+            "notAfter"
+        }
+        3 => "notBefore,notAfter",
+        _ => {
+            rule["maxStage"] = json!(dice.pick(&["STAGE_ALPHA", "STAGE_PREVIEW", "STAGE_LIVE"]));
+            "maxStage"
+        }
+    };
+    let request = json!({"entitlement": rule, "updateMask": mask});
+    let _ = call(&world.owner, "entitlement.v1.EntitlementService/UpdateEntitlement", request).await;
 }
 
 /// A plugin changes its stage, or the vendor publishes another list.

@@ -6,7 +6,7 @@ use audit::reconcile::{Job, Report, reconcile, scopes};
 use kernel::{Kernel, telemetry::Telemetry};
 use proto::catalog::v1::Stage;
 use serde_json::{Value, json};
-use tests::{Site, World, both_engines, own, process, raw, staff, world};
+use tests::{Site, World, both_engines, own, process, raw, sets, staff, world};
 use uuid::Uuid;
 
 use super::{
@@ -75,11 +75,17 @@ async fn peopled(site: Site) -> World {
         ..Default::default()
     };
     crate::decisions::create(&world.holders["admin"], "no", rule).await.unwrap();
+    sets::plugin_group(&world.owner, "research", &["kit"]).await.unwrap();
+    sets::seat_pool(&world.owner, "standard", &["maria"]).await.unwrap();
+    let terms = json!({"entitlement": {"name": "tenants/acme/entitlements/no", "reason": "not yet"}});
+    raw::json(&world.holders["admin"], "provost.entitlement.v1.EntitlementService/UpdateEntitlement", terms)
+        .await
+        .unwrap();
     world
 }
 
 /// What is done behind the server's back, what takes it back, and what is found.
-const EDITS: [(&str, &str, &str); 16] = [
+const EDITS: [(&str, &str, &str); 22] = [
     (
         "UPDATE principal SET state = 'suspended' WHERE slug = 'maria'",
         "UPDATE principal SET state = 'active' WHERE slug = 'maria'",
@@ -121,11 +127,6 @@ const EDITS: [(&str, &str, &str); 16] = [
         "entitlement.not_after of tenants/acme/entitlements/no",
     ),
     (
-        "UPDATE entitlement SET reason = 'nobody asked for it' WHERE slug = 'no'",
-        "UPDATE entitlement SET reason = 'Maria asked for it' WHERE slug = 'no'",
-        "entitlement.reason of tenants/acme/entitlements/no",
-    ),
-    (
         "UPDATE connector_binding SET connector_id = 'mallory' WHERE slug = 'crm'",
         "UPDATE connector_binding SET connector_id = 'acme-crm' WHERE slug = 'crm'",
         "connector_binding.connector_id of tenants/acme/connectorBindings/crm",
@@ -154,6 +155,41 @@ const EDITS: [(&str, &str, &str); 16] = [
         "UPDATE duty_grant SET create_time = create_time + 1 WHERE duty = 'finance'",
         "UPDATE duty_grant SET create_time = create_time - 1 WHERE duty = 'finance'",
         "duty_grant.create_time of tenants/acme/dutyGrants/",
+    ),
+    (
+        "UPDATE plugin_group SET description = 'x'",
+        "UPDATE plugin_group SET description = ''",
+        "plugin_group.description of tenants/acme/pluginGroups/research",
+    ),
+    (
+        "UPDATE plugin_group_member SET create_time = create_time + 1",
+        "UPDATE plugin_group_member SET create_time = create_time - 1",
+        "plugin_group_member.create_time of tenants/acme/pluginGroups/research -> vendor/kit",
+    ),
+    (
+        "UPDATE seat_pool SET display_name = 'x'",
+        "UPDATE seat_pool SET display_name = 'standard'",
+        "seat_pool.display_name of tenants/acme/seatPools/standard",
+    ),
+    (
+        "UPDATE seat_holder SET create_time = create_time + 1",
+        "UPDATE seat_holder SET create_time = create_time - 1",
+        "seat_holder.create_time of tenants/acme/seatPools/standard -> maria",
+    ),
+    (
+        "UPDATE entitlement SET app = 'x'",
+        "UPDATE entitlement SET app = NULL",
+        "entitlement.app of tenants/acme/entitlements/no",
+    ),
+    (
+        "UPDATE entitlement SET reason = 'x'",
+        "UPDATE entitlement SET reason = 'not yet'",
+        "entitlement.reason of tenants/acme/entitlements/no",
+    ),
+    (
+        "UPDATE entitlement SET update_time = update_time + 1",
+        "UPDATE entitlement SET update_time = update_time - 1",
+        "entitlement.update_time of tenants/acme/entitlements/no",
     ),
     (
         "UPDATE tenant SET state = 'live' WHERE slug = 'acme'",
@@ -235,6 +271,9 @@ both_engines! {
                  FROM tenant WHERE slug = 'acme'",
                 "stage_override of tenants/acme/stageOverrides/shadow",
             ),
+            ("DELETE FROM plugin_group_member", "plugin_group_member of tenants/acme/pluginGroups/research -> vendor/kit"),
+            ("DELETE FROM seat_holder", "seat_holder of tenants/acme/seatPools/standard -> maria"),
+            ("DELETE FROM seat_pool", "seat_pool of tenants/acme/seatPools/standard"),
             ("DELETE FROM duty_grant WHERE duty = 'approver'", "duty_grant of tenants/acme/dutyGrants/"),
             (
                 "INSERT INTO role_inclusion (tenant_id, role_id, included_id, create_time) \

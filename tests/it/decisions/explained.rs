@@ -7,7 +7,7 @@ use proto::{
     },
     entitlement::v1::{Effect, Entitlement},
 };
-use tests::{both_engines, market, site::Caller, staff, world};
+use tests::{both_engines, market, sets, site::Caller, staff, world};
 
 use super::{Bank, PLUGIN, check, named, rule};
 
@@ -104,5 +104,27 @@ both_engines! {
         for (who, kind) in [("nobody", RemedyKind::AddPrincipal)] {
             assert_eq!(explain(owner, who).await.remedies[0].kind(), kind);
         }
+    }
+
+    async fn a_plugin_group_and_a_seat_are_named(site: Site) {
+        let bank = Bank::open(site).await;
+        let owner = &bank.world.owner;
+        sets::plugin_group(owner, "research", &["kit"]).await.unwrap();
+        sets::seat_pool(owner, "standard", &[]).await.unwrap();
+        let group = "tenants/acme/pluginGroups/research";
+        let seat_pool = "tenants/acme/seatPools/standard".to_owned();
+        let new = Entitlement { seat_pool, reason: String::new(), ..rule("banker", group, Effect::Default) };
+        bank.add("may", new).await.unwrap();
+        let told = explain(owner, "maria").await;
+        assert_eq!(
+            told.summary,
+            "No: maria may not use vendor/kit; the rules allow it to holders of a seat only. Rule may installs all of plugin group \
+             research by default for role banker, which maria holds, but only with a seat of standard. To allow it: give maria a \
+             seat of standard."
+        );
+        assert_eq!(told.rules[0].target, group);
+        assert_eq!(remedies(&told), [(RemedyKind::GiveSeat, "tenants/acme/principals/maria")]);
+        sets::seat(owner, "standard", "maria").await.unwrap();
+        assert!(explain(owner, "maria").await.decision.unwrap().allowed);
     }
 }

@@ -1,18 +1,13 @@
-//! Rules about parts of plugins, and floors.
+//! Rules about parts of plugins.
 
-use proto::{
-    decision::v1::DecisionReason as Reason,
-    entitlement::v1::{
-        DeleteEntitlementRequest, Effect, Entitlement, entitlement_service_client::EntitlementServiceClient,
-    },
-};
-use tests::{both_engines, market, site::Caller, world};
+use proto::{decision::v1::DecisionReason as Reason, entitlement::v1::Effect};
+use tests::{both_engines, market};
 
-use super::{Bank, PLUGIN, check, create, rule};
+use super::{Bank, PLUGIN, check, rule};
 use crate::errors::reason;
 
 /// The plugin with two skills.
-async fn with_parts(bank: &Bank) {
+pub async fn with_parts(bank: &Bank) {
     let mut files = market::small(&["kit", "other"]);
     let skill = "---\nname: read\ndescription: Reads a report\n---\n";
     files.insert("plugins/kit/skills/read/SKILL.md".to_owned(), skill.into());
@@ -46,34 +41,5 @@ both_engines! {
         }
         let refused = bank.add("x", rule("banker", &format!("{PLUGIN}/hooks/a"), Effect::Default)).await.unwrap_err();
         assert_eq!(reason(&refused), "INVALID_FIELD");
-    }
-
-    async fn a_floor_is_set_and_taken_away_by_the_tenants_own_officers_alone(site: Site) {
-        let bank = Bank::open(site).await;
-        bank.rule("may", "banker", Effect::Required).await;
-        let floor = || Entitlement { floor: true, ..rule("*", PLUGIN, Effect::Denied) };
-        let delete = async |by: &Caller, id: &str| {
-            let name = world::child(world::ACME, "entitlements", id);
-            let request = DeleteEntitlementRequest { name, ..Default::default() };
-            EntitlementServiceClient::new(by.channel.clone()).delete_entitlement(by.ask(request)).await.map(|_| ())
-        };
-        let outsiders = ["consultant", "partner_admin", "admin"].map(|duty| &bank.world.holders[duty]);
-        for by in outsiders {
-            assert_eq!(reason(&create(by, "floor", floor()).await.unwrap_err()), "DUTY_MISSING");
-        }
-        for officer in ["owner", "compliance"].map(|duty| &bank.world.holders[duty]) {
-            let made = create(officer, "floor", floor()).await.unwrap();
-            assert!(made.floor);
-            assert_eq!(bank.why("maria").await, Reason::ExplicitDeny);
-            for by in outsiders {
-                assert_eq!(reason(&delete(by, "floor").await.unwrap_err()), "DUTY_MISSING");
-                assert_eq!(bank.why("maria").await, Reason::ExplicitDeny);
-            }
-            delete(officer, "floor").await.unwrap();
-            assert!(bank.ask("maria").await.allowed);
-        }
-        let loose = Entitlement { floor: true, ..rule("*", PLUGIN, Effect::Required) };
-        assert_eq!(reason(&bank.add("loose", loose).await.unwrap_err()), "INVALID_FIELD");
-        assert_eq!(reason(&delete(&bank.world.holders["compliance"], "may").await.unwrap_err()), "DUTY_MISSING", "an ordinary rule");
     }
 }

@@ -11,10 +11,10 @@ use proto::{
     },
     entitlement::v1::{self as entitlement, Effect, entitlement_service_client::EntitlementServiceClient},
 };
-use tests::{Engine, Site, World, both_engines, http, market, own, site::Caller, staff, world};
+use tests::{Engine, Site, World, both_engines, http, market, own, sets, site::Caller, staff, world};
 use tonic::{Code, Status};
 
-use super::{Bank, PLUGIN, check, rule};
+use super::{Bank, PLUGIN, check, parts, rule};
 use crate::errors::reason;
 
 async fn check_at(by: &Caller, who: &str, token: &str) -> Result<Decision, Status> {
@@ -43,6 +43,60 @@ async fn shadowed(site: &Site, outcome: &str) -> u64 {
     let text = http::get(&format!("{}/metrics", site.running.url())).await.text();
     let line = text.lines().find(|l| l.starts_with("provost_decision_shadow") && l.contains(outcome));
     line.and_then(|l| l.rsplit(' ').next()).map_or(0, |n| n.parse().unwrap())
+}
+
+/// Everything that can be asked for about the plugins of [`parts::with_parts`].
+fn everything() -> Vec<String> {
+    let other = "marketplaces/vendor/plugins/other".to_owned();
+    let parts = ["/skills/read", "/skills/write", ""].map(|part| format!("{PLUGIN}{part}"));
+    parts.into_iter().chain([other]).collect()
+}
+
+/// Plugin groups, seats, parts of plugins and terms of rules change, and are decided by at once.
+async fn sets_parts_and_terms(bank: &Bank) {
+    let owner = &bank.world.owner;
+    parts::with_parts(bank).await;
+    sets::plugin_group(owner, "research", &["other"]).await.unwrap();
+    sets::seat_pool(owner, "standard", &[]).await.unwrap();
+    let [write, read, kit, other] = ["write", "read", "", "other"].map(|part| match part {
+        "" => PLUGIN.to_owned(),
+        "other" => "marketplaces/vendor/plugins/other".to_owned(),
+        skill => format!("{PLUGIN}/skills/{skill}"),
+    });
+    let group = "tenants/acme/pluginGroups/research";
+    let seated = |role: &str, target: &str| entitlement::Entitlement {
+        seat_pool: "tenants/acme/seatPools/standard".to_owned(),
+        ..rule(role, target, Effect::Required)
+    };
+    let why = async |what: &str| check(owner, "maria", what).await.unwrap().reason();
+    bank.drop_rule("not-other").await;
+    bank.add("group", seated("*", group)).await.unwrap();
+    assert_eq!([why(&other).await, why(&kit).await], [Reason::SeatRequired, Reason::NoMatchingRule]);
+    sets::seat(owner, "standard", "maria").await.unwrap();
+    assert_eq!([why(&other).await, why(&kit).await], [Reason::Allowed, Reason::NoMatchingRule]);
+    sets::put(owner, "research", "kit").await.unwrap();
+    assert_eq!([why(&kit).await, why(&read).await], [Reason::Allowed; 2]);
+    bank.add("no-writing", rule("*", &write, Effect::Denied)).await.unwrap();
+    assert_eq!(
+        [why(&kit).await, why(&read).await, why(&write).await],
+        [Reason::Allowed, Reason::Allowed, Reason::ExplicitDeny]
+    );
+    sets::unseat(owner, "standard", "maria").await.unwrap();
+    assert_eq!([why(&kit).await, why(&write).await], [Reason::SeatRequired, Reason::ExplicitDeny]);
+    let name = world::child(world::ACME, "entitlements", "group");
+    let mask = prost_types::FieldMask { paths: vec!["seat_pool".to_owned()] };
+    let open = entitlement::UpdateEntitlementRequest {
+        entitlement: Some(entitlement::Entitlement { name, ..Default::default() }),
+        update_mask: Some(mask),
+        ..Default::default()
+    };
+    EntitlementServiceClient::new(owner.channel.clone()).update_entitlement(owner.ask(open)).await.unwrap();
+    assert_eq!([why(&kit).await, why(&read).await], [Reason::Allowed; 2]);
+    sets::pull(owner, "research", "kit").await.unwrap();
+    assert_eq!([why(&kit).await, why(&other).await], [Reason::NoMatchingRule, Reason::Allowed]);
+    // something of each kind stays for casbin to be asked about
+    sets::seat(owner, "standard", "new").await.unwrap();
+    bank.add("seat", seated("*", &kit)).await.unwrap();
 }
 
 both_engines! {
@@ -150,10 +204,15 @@ both_engines! {
         agrees(Reason::Allowed).await;
         bank.drop_rule("all").await;
         assert_eq!(bank.why("maria").await, Reason::NoMatchingRule);
+        sets_parts_and_terms(&bank).await;
         let compared = async || shadowed(site, "same").await + shadowed(site, "changed_meanwhile").await;
         let until = tokio::time::timeout(Duration::from_secs(30), async {
-            while compared().await < 8 {
-                bank.ask("maria").await;
+            while compared().await < 24 {
+                for what in everything() {
+                    for who in ["maria", "new"] {
+                        check(owner, who, &what).await.unwrap();
+                    }
+                }
             }
         });
         until.await.unwrap();

@@ -59,8 +59,9 @@ both_engines! {
         let made = bank.add("pilot", new.clone()).await.unwrap();
         assert_eq!(made.name, "tenants/acme/entitlements/pilot");
         assert!(!made.etag.is_empty() && !made.uid.is_empty() && made.create_time == Some(start.into()));
-        let Entitlement { name, uid, create_time, etag, .. } = made.clone();
-        assert_eq!(made, Entitlement { name, uid, create_time, etag, ..new });
+        let Entitlement { name, uid, create_time, update_time, etag, .. } = made.clone();
+        assert_eq!(update_time, create_time);
+        assert_eq!(made, Entitlement { name, uid, create_time, update_time, etag, ..new });
         assert_eq!(get(&bank.world.owner, "pilot").await.unwrap(), made);
         let chosen = bank.add("", rule("*", "marketplaces/vendor", Effect::Available)).await.unwrap();
         assert!(chosen.name.starts_with("tenants/acme/entitlements/e-"), "{}", chosen.name);

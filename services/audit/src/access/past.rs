@@ -7,7 +7,7 @@ use std::{
 
 use catalog::model::{PluginId, Stage};
 use entitlement::{
-    entitlement::model::Effect,
+    entitlement::model::{Effect, Part},
     opinion::{
         model::{Rule, Verdict},
         verdict::{Asked, Facts, Wanted, verdict},
@@ -33,10 +33,10 @@ use crate::fold::{
     state::{Lives, State},
 };
 
-/// Roles that are held together, sorted.
+/// Roles, or seats, that are held together, sorted.
 pub type Held = Arc<[Slug]>;
-/// What two principals must have in common to be allowed the same: their roles and, of agents, their owners' roles.
-type Standing = (Held, Option<Held>);
+/// What two principals must have in common to be allowed the same: their roles and seats and, of agents, their owners'.
+type Standing = ((Held, Held), Option<(Held, Held)>);
 
 /// That a plugin could be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,10 @@ pub struct Past {
     frozen: bool,
     principals: BTreeMap<Slug, Asked>,
     held: HashMap<PrincipalId, Held>,
+    /// Pools of which each principal holds a seat.
+    seats: HashMap<PrincipalId, Held>,
+    /// The plugin groups that each plugin is in, by its name.
+    plugin_groups: HashMap<String, Vec<Slug>>,
     /// What each rule is about, by name; oldest first.
     rules: Vec<(String, Rule)>,
     plugins: BTreeMap<String, Wanted>,
@@ -88,7 +92,8 @@ impl Past {
         }
         let tenant = tenant.clone();
         let (rules, granted) = (rules(state)?, Mutex::default());
-        Ok(Self { tenant, moment, frozen, principals, held, rules, plugins, granted })
+        let (seats, plugin_groups) = (seats(state)?, plugin_groups(state)?);
+        Ok(Self { tenant, moment, frozen, principals, held, seats, plugin_groups, rules, plugins, granted })
     }
 
     /// How many rows it holds.
@@ -113,8 +118,9 @@ impl Past {
         let mut found = Vec::new();
         for (name, wanted) in &self.plugins {
             // without a rule that could allow it the answer is no: most plugins are not even asked about
-            if self.concerning(wanted).any(|rule| may_allow(rule, &standing.0)) {
-                let verdict = verdict(&mut Then(self), &principal.slug, name, self.moment).await?;
+            if self.concerning(wanted).any(|rule| may_allow(rule, &standing.0.0)) {
+                let asked = (name.as_str(), &Part::Whole);
+                let verdict = verdict(&mut Then(self), &principal.slug, asked, self.moment).await?;
                 found.extend(self.decided(name, &verdict));
             }
         }
@@ -126,24 +132,33 @@ impl Past {
 
     /// What the answers about a principal depend on; none for one that may use nothing whatever the rules say.
     fn standing(&self, principal: &Asked) -> Option<Standing> {
-        let roles = |p: &Asked| self.held.get(&p.id).cloned().unwrap_or_default();
+        let of = |map: &HashMap<PrincipalId, Held>, p: &Asked| map.get(&p.id).cloned().unwrap_or_default();
+        let holds = |p: &Asked| (of(&self.held, p), of(&self.seats, p));
         let acts = |p: &&Asked| p.state == PrincipalState::Active;
         let principal = Some(principal).filter(acts)?;
         match principal.kind {
             PrincipalKind::Agent => {
                 let owner = principal.owner.as_ref().and_then(|slug| self.principals.get(slug));
-                owner.filter(acts).map(|owner| (roles(principal), Some(roles(owner))))
+                owner.filter(acts).map(|owner| (holds(principal), Some(holds(owner))))
             }
-            PrincipalKind::User | PrincipalKind::Service => Some((roles(principal), None)),
+            PrincipalKind::User | PrincipalKind::Service => Some((holds(principal), None)),
         }
     }
 
-    /// The rules about a plugin or the whole marketplace that lists it.
+    /// The rules about a plugin as a whole, the whole marketplace that lists it or a group that it is in.
     fn concerning(&self, wanted: &Wanted) -> impl Iterator<Item = &Rule> {
         let marketplace = format!("marketplaces/{}", wanted.marketplace);
         let plugin = format!("{marketplace}/plugins/{}", wanted.plugin);
-        let about = move |target: &String| *target == marketplace || *target == plugin;
-        self.rules.iter().filter(move |(target, _)| about(target)).map(|(_, rule)| rule)
+        let groups = self.groups_of(&plugin);
+        let about = move |target: &String, rule: &Rule| match &rule.plugin_group {
+            Some(group) => groups.contains(group),
+            None => *target == marketplace || *target == plugin,
+        };
+        self.rules.iter().filter(move |(target, rule)| about(target, rule)).map(|(_, rule)| rule)
+    }
+
+    fn groups_of(&self, plugin: &str) -> &[Slug] {
+        self.plugin_groups.get(plugin).map_or(&[], Vec::as_slice)
     }
 
     /// A yes, with the first of the rules that give it its effect.
@@ -202,8 +217,10 @@ impl Facts for Then<'_> {
         Ok(self.0.principals.get(slug).cloned())
     }
 
-    async fn plugin(&mut self, name: &str) -> Result<Option<(Wanted, Wanted)>> {
-        Ok(self.0.plugins.get(name).map(|wanted| (wanted.clone(), wanted.clone())))
+    async fn plugin(&mut self, name: &str, part: &Part) -> Result<Option<(Wanted, Wanted)>> {
+        // the record does not say which parts a plugin had
+        let found = self.0.plugins.get(name).filter(|_| *part == Part::Whole);
+        Ok(found.map(|wanted| (wanted.clone(), wanted.clone())))
     }
 
     async fn roles(&mut self, principal: PrincipalId) -> Result<Vec<Slug>> {
@@ -213,6 +230,52 @@ impl Facts for Then<'_> {
     async fn rules(&mut self, plugin: &Wanted) -> Result<Vec<Rule>> {
         Ok(self.0.concerning(plugin).cloned().collect())
     }
+
+    async fn plugin_groups(&mut self, plugin: &Wanted) -> Result<Vec<Slug>> {
+        let name = format!("marketplaces/{}/plugins/{}", plugin.marketplace, plugin.plugin);
+        Ok(self.0.groups_of(&name).to_vec())
+    }
+
+    async fn seats(&mut self, principal: PrincipalId) -> Result<Vec<Slug>> {
+        Ok(self.0.seats.get(&principal).map_or_else(Vec::new, |held| held.to_vec()))
+    }
+}
+
+/// The living pools of which each principal holds a seat, sorted.
+fn seats(state: &State) -> Result<HashMap<PrincipalId, Held>> {
+    let (spec, pools) = (&row::SEAT_HOLDER, living(&state.seat_pools, &row::SEAT_POOL));
+    let mut held: HashMap<PrincipalId, BTreeSet<Slug>> = HashMap::new();
+    for holder in state.seat_holders.rows.values() {
+        let pool = holder.text(spec, "seat_pool");
+        if let Some(id) = holder.uuid(spec, "principal_id").filter(|_| pools.contains(pool)) {
+            held.entry(PrincipalId(id)).or_default().insert(Slug::parse("seat_pool", pool)?);
+        }
+    }
+    Ok(held.into_iter().map(|(id, pools)| (id, pools.into_iter().collect())).collect())
+}
+
+/// The living groups that each plugin is in, by its name.
+fn plugin_groups(state: &State) -> Result<HashMap<String, Vec<Slug>>> {
+    let (spec, groups) = (&row::PLUGIN_GROUP_MEMBER, living(&state.plugin_groups, &row::PLUGIN_GROUP));
+    let mut of: HashMap<String, Vec<Slug>> = HashMap::new();
+    for member in state.plugin_group_members.rows.values() {
+        let group = member.text(spec, "plugin_group");
+        if groups.contains(group) {
+            let (marketplace, plugin) =
+                (member.text(spec, "marketplace_slug"), member.text(spec, "plugin_slug"));
+            let name = format!("marketplaces/{marketplace}/plugins/{plugin}");
+            of.entry(name).or_default().push(Slug::parse("plugin_group", group)?);
+        }
+    }
+    Ok(of)
+}
+
+/// By identity, the id in names of the rows that are there.
+fn named(chains: &BTreeMap<String, crate::fold::state::Chain>, spec: &Spec) -> HashMap<uuid::Uuid, String> {
+    let pair = |(slug, chain): (&String, &crate::fold::state::Chain)| {
+        Some((chain.row.as_ref()?.uuid(spec, "id")?, slug.clone()))
+    };
+    chains.iter().filter_map(pair).collect()
 }
 
 /// The roles that each of `principals` holds directly, through living groups, and through what those roles take in.
@@ -281,6 +344,14 @@ fn asked(row: &Row) -> Result<Asked> {
 /// All rules with what they are about, the oldest first.
 fn rules(state: &State) -> Result<Vec<(String, Rule)>> {
     let spec = &row::ENTITLEMENT;
+    let groups = named(&state.plugin_groups, &row::PLUGIN_GROUP);
+    let pools = named(&state.seat_pools, &row::SEAT_POOL);
+    let set = |row: &Row, field, of: &HashMap<uuid::Uuid, String>| {
+        let Some(id) = row.uuid(spec, field) else { return Ok(None) };
+        // what is not on record is nobody's: the rule must not come to be about more than it is
+        let slug = of.get(&id).map_or("not-on-record", String::as_str);
+        Slug::parse(field, slug).map(Some)
+    };
     let mut rules = Vec::new();
     for (id, row) in &state.entitlements.rows {
         let made: Time = read(row, spec, "create_time")?;
@@ -289,11 +360,14 @@ fn rules(state: &State) -> Result<Vec<(String, Rule)>> {
             slug: read(row, spec, "slug")?,
             role_slug: read(row, spec, "role_slug")?,
             plugin_id,
+            app: read(row, spec, "app")?,
+            skill: read(row, spec, "skill")?,
+            plugin_group: set(row, "plugin_group_id", &groups)?,
             effect: read(row, spec, "effect")?,
             max_stage: read(row, spec, "max_stage")?,
             not_before: read(row, spec, "not_before")?,
             not_after: read(row, spec, "not_after")?,
-            needs_seat: false,
+            seat_pool: set(row, "seat_pool_id", &pools)?,
         };
         rules.push((made, *id, row.text(spec, "target").to_owned(), rule));
     }

@@ -18,6 +18,8 @@ pub struct Spec {
     pub personal: &'static [&'static str],
     /// Further fields of the record that are kept; no columns.
     pub beside: &'static [&'static str],
+    /// Columns that came to be after rows were kept: rows are kept by position, so what is new comes last.
+    pub later: &'static [&'static str],
 }
 
 /// Clients. The contract is not compared: the record may keep a digest of it.
@@ -26,6 +28,7 @@ pub const TENANT: Spec = Spec {
     columns: &["slug", "display_name", "state", "revision", "create_time", "update_time", "delete_time"],
     personal: &[],
     beside: &[],
+    later: &[],
 };
 /// Principals.
 pub const PRINCIPAL: Spec = Spec {
@@ -47,6 +50,7 @@ pub const PRINCIPAL: Spec = Spec {
     ],
     personal: &["display_name", "email"],
     beside: &["owner_slug"],
+    later: &[],
 };
 /// Groups.
 pub const GROUP: Spec = Spec {
@@ -63,6 +67,7 @@ pub const GROUP: Spec = Spec {
     ],
     personal: &[],
     beside: &[],
+    later: &[],
 };
 /// Roles.
 pub const ROLE: Spec = Spec {
@@ -79,6 +84,7 @@ pub const ROLE: Spec = Spec {
     ],
     personal: &[],
     beside: &[],
+    later: &[],
 };
 /// Who is in a group.
 pub const GROUP_MEMBER: Spec = Spec {
@@ -86,6 +92,7 @@ pub const GROUP_MEMBER: Spec = Spec {
     columns: &["id", "principal_id", "create_time"],
     personal: &[],
     beside: &["group", "principal_slug"],
+    later: &[],
 };
 /// Who holds a role.
 pub const ROLE_MEMBER: Spec = Spec {
@@ -93,6 +100,7 @@ pub const ROLE_MEMBER: Spec = Spec {
     columns: &["id", "kind", "member_id", "create_time"],
     personal: &[],
     beside: &["role", "slug"],
+    later: &[],
 };
 /// Rules.
 pub const ENTITLEMENT: Spec = Spec {
@@ -111,11 +119,60 @@ pub const ENTITLEMENT: Spec = Spec {
         "reason",
         "revision",
         "create_time",
-        // rows are kept by position: what is new comes last
-        "floor",
     ],
     personal: &["reason"],
     beside: &["role_slug"],
+    later: &["floor", "app", "skill", "plugin_group_id", "seat_pool_id", "update_time"],
+};
+/// Plugin groups.
+pub const PLUGIN_GROUP: Spec = Spec {
+    table: "plugin_group",
+    columns: &[
+        "id",
+        "slug",
+        "display_name",
+        "description",
+        "revision",
+        "create_time",
+        "update_time",
+        "delete_time",
+    ],
+    personal: &[],
+    beside: &[],
+    later: &[],
+};
+/// What is in a plugin group.
+pub const PLUGIN_GROUP_MEMBER: Spec = Spec {
+    table: "plugin_group_member",
+    columns: &["id", "marketplace_id", "plugin_id", "create_time"],
+    personal: &[],
+    beside: &["plugin_group", "marketplace_slug", "plugin_slug"],
+    later: &[],
+};
+/// Seat pools.
+pub const SEAT_POOL: Spec = Spec {
+    table: "seat_pool",
+    columns: &[
+        "id",
+        "slug",
+        "display_name",
+        "description",
+        "revision",
+        "create_time",
+        "update_time",
+        "delete_time",
+    ],
+    personal: &[],
+    beside: &[],
+    later: &[],
+};
+/// Who holds a seat.
+pub const SEAT_HOLDER: Spec = Spec {
+    table: "seat_holder",
+    columns: &["id", "principal_id", "create_time"],
+    personal: &[],
+    beside: &["seat_pool", "principal_slug"],
+    later: &[],
 };
 /// Connectors of the client's own.
 pub const CONNECTOR_BINDING: Spec = Spec {
@@ -159,16 +216,22 @@ pub const DUTY: Spec = Spec {
     columns: &["id", "scope_kind", "principal_id", "duty", "create_time"],
     personal: &[],
     beside: &[],
+    later: &[],
 };
 
 impl Spec {
     /// Where a field of the record is kept in a row.
     pub fn place(&self, field: &str) -> Option<usize> {
-        self.columns.iter().chain(self.beside).position(|c| *c == field)
+        self.columns.iter().chain(self.beside).chain(self.later).position(|c| *c == field)
+    }
+
+    /// All columns that the record tells of.
+    pub fn compared(&self) -> impl Iterator<Item = &'static str> {
+        self.columns.iter().chain(self.later).copied()
     }
 
     fn width(&self) -> usize {
-        self.columns.len() + self.beside.len()
+        self.columns.len() + self.beside.len() + self.later.len()
     }
 }
 
@@ -196,6 +259,10 @@ impl Row {
     /// Takes new values in.
     pub fn set(&mut self, cells: Cells) {
         for (place, value) in cells {
+            // a row that was kept before there were so many columns
+            if place >= self.0.len() {
+                self.0.resize(place + 1, Value::Null);
+            }
             if let Some(cell) = self.0.get_mut(place) {
                 *cell = value;
             }

@@ -38,6 +38,18 @@ pub struct State {
     /// Stages that the tenant holds plugins to.
     #[serde(default)]
     pub overrides: Lives,
+    /// Plugin groups by id.
+    #[serde(default)]
+    pub plugin_groups: BTreeMap<String, Chain>,
+    /// What is in plugin groups.
+    #[serde(default)]
+    pub plugin_group_members: Bag,
+    /// Seat pools by id.
+    #[serde(default)]
+    pub seat_pools: BTreeMap<String, Chain>,
+    /// Who holds seats.
+    #[serde(default)]
+    pub seat_holders: Bag,
     /// Duties.
     pub duties: Bag,
     /// Plugins by name, when the scope is the platform.
@@ -76,13 +88,17 @@ pub struct Step {
 /// Rows with a revision that end for good, by identity: under a name, others may follow.
 pub type Lives = BTreeMap<Uuid, Chain>;
 
-/// Rows without a revision: they come and go, each under an identity of its own.
+/// Rows that come and go, each under an identity of its own. Most have no revision; of those that have, every change leads from
+/// one to the next.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bag {
     /// Those that are there.
     pub rows: BTreeMap<Uuid, Row>,
     /// Those whose end was recorded, and not their beginning.
     pub gone: BTreeMap<Uuid, Row>,
+    /// Changes that came before the one that they follow, by the revision that they start from.
+    #[serde(default)]
+    pub early: BTreeMap<Uuid, BTreeMap<i64, Step>>,
 }
 
 impl State {
@@ -109,6 +125,14 @@ impl State {
             ("role", "add_member" | "remove_member", _) => {
                 self.role_members.apply(&row::ROLE_MEMBER, entry, verb == "remove_member", "role");
             }
+            ("plugin_group", "add_member" | "remove_member", _) => {
+                let ended = verb == "remove_member";
+                self.plugin_group_members.apply(&row::PLUGIN_GROUP_MEMBER, entry, ended, "plugin_group");
+            }
+            ("seat_pool", "add_holder" | "remove_holder", _) => {
+                self.seat_holders.apply(&row::SEAT_HOLDER, entry, verb == "remove_holder", "seat_pool");
+            }
+            ("entitlement", "update", _) => self.entitlements.change(&row::ENTITLEMENT, entry),
             ("entitlement", "create" | "delete", _) => {
                 self.entitlements.apply(&row::ENTITLEMENT, entry, verb == "delete", "");
             }
@@ -128,6 +152,8 @@ impl State {
             ("principal", _, "principal") => chained(&mut self.principals, &row::PRINCIPAL, entry),
             ("group", _, "group") => chained(&mut self.groups, &row::GROUP, entry),
             ("role", _, "role") => chained(&mut self.roles, &row::ROLE, entry),
+            ("plugin_group", ..) => chained(&mut self.plugin_groups, &row::PLUGIN_GROUP, entry),
+            ("seat_pool", ..) => chained(&mut self.seat_pools, &row::SEAT_POOL, entry),
             _ => {}
         }
     }
@@ -201,8 +227,15 @@ impl State {
 
     /// How many rows it holds.
     pub fn len(&self) -> usize {
-        let bags = [&self.group_members, &self.role_members, &self.entitlements, &self.duties];
-        let chains = [&self.principals, &self.groups, &self.roles];
+        let bags = [
+            &self.group_members,
+            &self.role_members,
+            &self.entitlements,
+            &self.duties,
+            &self.plugin_group_members,
+            &self.seat_holders,
+        ];
+        let chains = [&self.principals, &self.groups, &self.roles, &self.plugin_groups, &self.seat_pools];
         chains.iter().map(|c| c.len()).sum::<usize>()
             + bags.iter().map(|b| b.rows.len()).sum::<usize>()
             + [&self.bindings, &self.overrides].iter().map(|lives| lives.len()).sum::<usize>()
@@ -312,7 +345,46 @@ impl Bag {
             self.remove(id, row);
         } else {
             self.add(id, row);
+            self.drain(spec, id);
         }
+    }
+
+    /// A change of one row, which the event names by its identity.
+    fn change(&mut self, spec: &Spec, entry: &Entry) {
+        let uid = entry.tgt.iter().find(|t| t.k == "uid").and_then(|t| t.id.parse().ok());
+        let Some((id, (old, new))) = uid.zip(entry.change("revision")) else { return };
+        let (from, to) = (old.as_i64().unwrap_or(0), new.as_i64().unwrap_or(0));
+        let step = Step { to, cells: cells(spec, entry, false), included: None };
+        self.early.entry(id).or_default().insert(from, step);
+        self.drain(spec, id);
+    }
+
+    /// Applies the changes of a row that follow one another.
+    fn drain(&mut self, spec: &Spec, id: Uuid) {
+        let Some((row, early)) = self.rows.get_mut(&id).zip(self.early.get_mut(&id)) else { return };
+        while let Some(step) = early.remove(&row.get(spec, "revision").as_i64().unwrap_or(0)) {
+            row.set(step.cells);
+        }
+        if early.is_empty() {
+            self.early.remove(&id);
+        }
+    }
+
+    /// The rows with revisions that nothing recorded leads from, though later changes are recorded. Applies those. Changes of
+    /// rows that are not there are of rows that have ended.
+    pub fn close(&mut self, spec: &Spec) -> Vec<(Uuid, i64)> {
+        let mut missing = Vec::new();
+        for (id, early) in std::mem::take(&mut self.early) {
+            let Some(row) = self.rows.get_mut(&id) else { continue };
+            for (from, step) in early {
+                let revision = row.get(spec, "revision").as_i64().unwrap_or(0);
+                if from != revision {
+                    missing.push((id, revision));
+                }
+                row.set(step.cells);
+            }
+        }
+        missing
     }
 
     fn add(&mut self, id: Uuid, row: Row) {
@@ -322,6 +394,7 @@ impl Bag {
     }
 
     fn remove(&mut self, id: Uuid, row: Row) {
+        self.early.remove(&id);
         if self.rows.remove(&id).is_none() {
             self.gone.insert(id, row);
         }

@@ -27,10 +27,12 @@ macro_rules! acts {
             "erasure.".."erasure/",
             "group.".."group/",
             "plugin.".."plugin/",
+            "plugin_group.".."plugin_group/",
             "principal.".."principal/",
             "privacy.".."privacy/",
             "role.".."role/",
             "stage_override.".."stage_override/",
+            "seat_pool.".."seat_pool/",
             "tenant.".."tenant/",
         )
     };

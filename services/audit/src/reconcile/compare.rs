@@ -43,6 +43,8 @@ pub async fn compare(kernel: &Kernel, db: &mut Reader, scope: &Scope, fold: Fold
         roles(db, scope, &state, &mut report).await?;
         entitlements(db, scope, &state, &mut report).await?;
         plugins(db, scope, &state, &mut report).await?;
+        plugin_groups(db, scope, &state, &mut report).await?;
+        seat_pools(db, scope, &state, &mut report).await?;
     }
     let name = |id: &dyn std::fmt::Display| scope.child("dutyGrants", id);
     let mut rows = Rows::bag(&row::DUTY, &state.duties, |id, row| {
@@ -160,6 +162,53 @@ async fn plugins(db: &mut Reader, scope: &Scope, state: &State, report: &mut Rep
     Ok(())
 }
 
+async fn plugin_groups(db: &mut Reader, scope: &Scope, state: &State, report: &mut Report) -> Result<()> {
+    let full = |slug: &str| scope.child("pluginGroups", slug);
+    let mut rows = Rows::chains(&row::PLUGIN_GROUP, &state.plugin_groups, full);
+    store::each(db, store::PLUGIN_GROUP, scope.id(), |r: store::SetRow| {
+        rows.live(&r.slug, || full(&r.slug), &r, report);
+    })
+    .await?;
+    rows.missing(report);
+    let key = |group: &str, plugin: &str| format!("{group}/{plugin}");
+    let name = |group: &str, plugin: &str| format!("{} -> {plugin}", full(group));
+    let mut rows = Rows::bag(&row::PLUGIN_GROUP_MEMBER, &state.plugin_group_members, |_, row| {
+        let text = |field| row.text(&row::PLUGIN_GROUP_MEMBER, field);
+        let plugin = format!("{}/{}", text("marketplace_slug"), text("plugin_slug"));
+        (key(text("plugin_group"), text("plugin_id")), name(text("plugin_group"), &plugin))
+    });
+    store::each(db, store::PLUGIN_GROUP_MEMBER, scope.id(), |r: store::PluginGroupMemberRow| {
+        let plugin = r.plugin_id.to_string();
+        rows.live(&key(&r.whose, &plugin), || name(&r.whose, &plugin), &r, report);
+    })
+    .await?;
+    rows.missing(report);
+    Ok(())
+}
+
+async fn seat_pools(db: &mut Reader, scope: &Scope, state: &State, report: &mut Report) -> Result<()> {
+    let full = |slug: &str| scope.child("seatPools", slug);
+    let mut rows = Rows::chains(&row::SEAT_POOL, &state.seat_pools, full);
+    store::each(db, store::SEAT_POOL, scope.id(), |r: store::SetRow| {
+        rows.live(&r.slug, || full(&r.slug), &r, report);
+    })
+    .await?;
+    rows.missing(report);
+    let key = |pool: &str, principal: &str| format!("{pool}/{principal}");
+    let name = |pool: &str, principal: &str| format!("{} -> {principal}", full(pool));
+    let mut rows = Rows::bag(&row::SEAT_HOLDER, &state.seat_holders, |_, row| {
+        let text = |field| row.text(&row::SEAT_HOLDER, field);
+        (key(text("seat_pool"), text("principal_id")), name(text("seat_pool"), text("principal_slug")))
+    });
+    store::each(db, store::SEAT_HOLDER, scope.id(), |r: store::SeatHolderRow| {
+        let principal = r.principal_id.to_string();
+        rows.live(&key(&r.whose, &principal), || name(&r.whose, &principal), &r, report);
+    })
+    .await?;
+    rows.missing(report);
+    Ok(())
+}
+
 /// What the log says of one table, and has not been found in it yet.
 struct Rows<'s> {
     spec: &'static Spec,
@@ -220,16 +269,16 @@ impl<'s> Rows<'s> {
             return;
         };
         let live = serde_json::to_value(live).unwrap_or_default();
-        for column in self.spec.columns {
+        for column in self.spec.compared() {
             let (live, said) = (live.get(column).unwrap_or(&Value::Null), recorded.get(self.spec, column));
-            let personal = self.spec.personal.contains(column);
+            let personal = self.spec.personal.contains(&column);
             if same(live, said) || (personal && said.as_str() == Some(ERASED) && may_stay(self.spec, live)) {
                 continue;
             }
             let difference = Difference {
                 table: self.spec.table,
                 row: name.clone(),
-                field: (*column).to_owned(),
+                field: column.to_owned(),
                 live: shown(live, personal),
                 recorded: shown(said, personal),
             };
@@ -271,11 +320,13 @@ fn close(state: &mut State, scope: &Scope, report: &mut Report) {
     for from in state.tenant.close(&row::TENANT) {
         lost("tenant", scope.to_string(), from);
     }
-    let State { principals, groups, roles, .. } = state;
+    let State { principals, groups, roles, plugin_groups, seat_pools, .. } = state;
     let chains = [
         (principals, &row::PRINCIPAL, "principals"),
         (groups, &row::GROUP, "groups"),
         (roles, &row::ROLE, "roles"),
+        (plugin_groups, &row::PLUGIN_GROUP, "pluginGroups"),
+        (seat_pools, &row::SEAT_POOL, "seatPools"),
     ];
     for (chains, spec, collection) in chains {
         for (slug, chain) in chains {
@@ -297,12 +348,19 @@ fn close(state: &mut State, scope: &Scope, report: &mut Report) {
             }
         }
     }
-    let State { group_members, role_members, entitlements, duties, .. } = state;
+    for (id, from) in state.entitlements.close(&row::ENTITLEMENT) {
+        lost("entitlement", format!("{scope} {id}"), from);
+    }
+    let State {
+        group_members, role_members, entitlements, duties, plugin_group_members, seat_holders, ..
+    } = state;
     let bags = [
         (group_members, &row::GROUP_MEMBER),
         (role_members, &row::ROLE_MEMBER),
         (entitlements, &row::ENTITLEMENT),
         (duties, &row::DUTY),
+        (plugin_group_members, &row::PLUGIN_GROUP_MEMBER),
+        (seat_holders, &row::SEAT_HOLDER),
     ];
     for (bag, spec) in bags {
         for id in bag.gone.keys() {

@@ -104,7 +104,7 @@ pub struct EntitlementRow {
     pub id: Uuid,
     pub slug: String,
     pub role_id: Option<Uuid>,
-    pub marketplace_id: Uuid,
+    pub marketplace_id: Option<Uuid>,
     pub plugin_id: Option<Uuid>,
     pub target: String,
     pub effect: String,
@@ -117,6 +117,47 @@ pub struct EntitlementRow {
     /// An ordinary rule says nothing of it in the log.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub floor: bool,
+    pub app: Option<String>,
+    pub skill: Option<String>,
+    pub plugin_group_id: Option<Uuid>,
+    pub seat_pool_id: Option<Uuid>,
+    pub update_time: Option<Time>,
+}
+
+/// A plugin group or a seat pool as stored.
+#[derive(Serialize, FromRow)]
+pub struct SetRow {
+    pub id: Uuid,
+    pub slug: String,
+    pub display_name: String,
+    pub description: String,
+    pub revision: i64,
+    pub create_time: Time,
+    pub update_time: Time,
+    pub delete_time: Option<Time>,
+}
+
+/// A plugin in a plugin group as stored.
+#[derive(Serialize, FromRow)]
+pub struct PluginGroupMemberRow {
+    /// The group's id in names.
+    #[serde(skip)]
+    pub whose: String,
+    pub id: Uuid,
+    pub marketplace_id: Uuid,
+    pub plugin_id: Uuid,
+    pub create_time: Time,
+}
+
+/// A held seat as stored.
+#[derive(Serialize, FromRow)]
+pub struct SeatHolderRow {
+    /// The pool's id in names.
+    #[serde(skip)]
+    pub whose: String,
+    pub id: Uuid,
+    pub principal_id: Uuid,
+    pub create_time: Time,
 }
 
 /// A connector binding as stored.
@@ -177,7 +218,18 @@ pub const INCLUSION: &str = "SELECT r.slug AS whose, i.slug AS included FROM rol
      JOIN role i ON i.tenant_id = n.tenant_id AND i.id = n.included_id \
      WHERE n.tenant_id = $1 ORDER BY r.slug, i.slug";
 pub const ENTITLEMENT: &str = "SELECT id, slug, role_id, marketplace_id, plugin_id, target, effect, max_stage, not_before, not_after, \
-     reason, revision, create_time, floor FROM entitlement WHERE tenant_id = $1 ORDER BY slug";
+     reason, revision, create_time, floor, app, skill, plugin_group_id, seat_pool_id, update_time \
+     FROM entitlement WHERE tenant_id = $1 ORDER BY slug";
+pub const PLUGIN_GROUP: &str = "SELECT id, slug, display_name, description, revision, create_time, update_time, delete_time \
+     FROM plugin_group WHERE tenant_id = $1 ORDER BY slug";
+pub const PLUGIN_GROUP_MEMBER: &str = "SELECT g.slug AS whose, m.id, m.marketplace_id, m.plugin_id, m.create_time \
+     FROM plugin_group_member m JOIN plugin_group g ON g.tenant_id = m.tenant_id AND g.id = m.plugin_group_id \
+     WHERE m.tenant_id = $1 ORDER BY g.slug, m.plugin_id";
+pub const SEAT_POOL: &str = "SELECT id, slug, display_name, description, revision, create_time, update_time, delete_time \
+     FROM seat_pool WHERE tenant_id = $1 ORDER BY slug";
+pub const SEAT_HOLDER: &str = "SELECT s.slug AS whose, h.id, h.principal_id, h.create_time FROM seat_holder h \
+     JOIN seat_pool s ON s.tenant_id = h.tenant_id AND s.id = h.seat_pool_id \
+     WHERE h.tenant_id = $1 ORDER BY s.slug, h.principal_id";
 pub const CONNECTOR_BINDING: &str = "SELECT id, slug, marketplace_id, plugin_id, plugin, app, connector_id, revision, create_time, \
      update_time FROM connector_binding WHERE tenant_id = $1 ORDER BY slug";
 pub const STAGE_OVERRIDE: &str = "SELECT id, slug, marketplace_id, plugin_id, plugin, stage, reason, revision, create_time, \

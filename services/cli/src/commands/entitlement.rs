@@ -4,12 +4,12 @@ use clap::{Args, Subcommand};
 use prost_types::Timestamp;
 use proto::entitlement::v1::{
     CreateEntitlementRequest, DeleteEntitlementRequest, Entitlement, GetEntitlementRequest,
-    ListEntitlementsRequest, entitlement_service_client::EntitlementServiceClient,
+    ListEntitlementsRequest, UpdateEntitlementRequest, entitlement_service_client::EntitlementServiceClient,
 };
 
 use crate::{
     app::{App, Page},
-    args::{ChangeArgs, DangerArgs, ListArgs, Verb, choice, time},
+    args::{Bound, ChangeArgs, DangerArgs, ListArgs, Verb, VerbArgs, bound, choice, mask, time},
     client::{Link, MAX_ANSWER_BYTES},
     error::{Exit, Result},
     names::{beside, target},
@@ -27,7 +27,8 @@ pub enum Command {
     },
     /// List the rules of a tenant
     ///
-    /// Filter by `entitlement_id`, `role_id`, `target`, `effect`, `create_time`; order by `entitlement_id`, `create_time`.
+    /// Filter by `entitlement_id`, `role_id`, `target`, `effect`, `seat_pool_id`, `create_time`; order by `entitlement_id`,
+    /// `create_time`.
     List {
         /// Of which tenant; the context's by default
         #[arg(value_name = "TENANT")]
@@ -35,6 +36,8 @@ pub enum Command {
         #[command(flatten)]
         list: ListArgs,
     },
+    /// Change the terms of a rule; whom and what it is about never changes
+    Update(Update),
     /// Delete a rule for good
     Delete(DangerArgs),
 }
@@ -47,7 +50,8 @@ pub struct Create {
     /// Who: a role of the tenant, or `*` for every principal
     #[arg(long)]
     role: String,
-    /// What: `MARKETPLACE`, `MARKETPLACE/PLUGIN`, or a part: `MARKETPLACE/PLUGIN/apps/KEY`, `…/skills/SKILL`
+    /// What: `MARKETPLACE`, `MARKETPLACE/PLUGIN`, a part: `MARKETPLACE/PLUGIN/apps/KEY`, `…/skills/SKILL`, or
+    /// `plugin-group:ID`
     #[arg(long)]
     target: String,
     /// What happens
@@ -56,6 +60,9 @@ pub struct Create {
     /// Least mature stage that it allows; LIVE by default
     #[arg(long, value_parser = choice("provost.catalog.v1.Stage"))]
     max_stage: Option<i32>,
+    /// Only for holders of a seat of this pool
+    #[arg(long, value_name = "POOL")]
+    seat_pool: Option<String>,
     /// From when
     #[arg(long, value_name = "TIME", value_parser = time)]
     not_before: Option<Timestamp>,
@@ -86,9 +93,12 @@ impl Create {
             None => (app.names.tenant(None)?, String::new()),
         };
         let role = if self.role == "*" { self.role } else { beside(&parent, "roles", &self.role)? };
+        let seat_pool =
+            self.seat_pool.as_deref().map(|pool| beside(&parent, "seatPools", pool)).transpose()?;
         let entitlement = Entitlement {
             role,
-            target: target(&self.target)?,
+            target: target(&parent, &self.target)?,
+            seat_pool: seat_pool.unwrap_or_default(),
             effect: self.effect,
             max_stage: self.max_stage.unwrap_or_default(),
             not_before: self.not_before,
@@ -104,6 +114,58 @@ impl Create {
             request_id: self.change.request_id(),
             validate_only: self.change.validate_only,
         })
+    }
+}
+
+/// New terms of a rule.
+#[derive(Args, Debug)]
+pub struct Update {
+    #[command(flatten)]
+    verb: VerbArgs,
+    /// Least mature stage that it allows
+    #[arg(long, value_parser = choice("provost.catalog.v1.Stage"))]
+    max_stage: Option<i32>,
+    /// Only for holders of a seat of this pool; `none` for everybody
+    #[arg(long, value_name = "POOL")]
+    seat_pool: Option<String>,
+    /// From when; `none` for always
+    #[arg(long, value_name = "TIME", value_parser = bound)]
+    not_before: Option<Bound>,
+    /// Until when, exclusive; `none` for ever
+    #[arg(long, value_name = "TIME", value_parser = bound)]
+    not_after: Option<Bound>,
+    /// Why, for whoever asks later
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+impl Update {
+    fn request(self, app: &App<'_, '_>) -> Result<UpdateEntitlementRequest> {
+        let update_mask = mask(&[
+            ("max_stage", self.max_stage.is_some()),
+            ("seat_pool", self.seat_pool.is_some()),
+            ("not_before", self.not_before.is_some()),
+            ("not_after", self.not_after.is_some()),
+            ("reason", self.reason.is_some()),
+        ])?;
+        let full = app.names.in_tenant("entitlements", &self.verb.name)?;
+        let seat_pool = match self.seat_pool.as_deref() {
+            None | Some("none") => String::new(),
+            Some(pool) => beside(&full.parent, "seatPools", pool)?,
+        };
+        let Verb { name, etag, request_id, validate_only } = self.verb.on(full);
+        let entitlement = Entitlement {
+            name,
+            etag,
+            max_stage: self.max_stage.unwrap_or_default(),
+            seat_pool,
+            not_before: self.not_before.and_then(|Bound(time)| time),
+            not_after: self.not_after.and_then(|Bound(time)| time),
+            reason: self.reason.unwrap_or_default(),
+            ..Entitlement::default()
+        };
+        let entitlement = Some(entitlement);
+        Ok(UpdateEntitlementRequest { entitlement, update_mask, request_id, validate_only })
     }
 }
 
@@ -133,6 +195,10 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
                 order_by,
             };
             app.list(false, &list, ask, async |l, r| client(l).list_entitlements(r).await).await
+        }
+        Command::Update(args) => {
+            let request = args.request(app)?;
+            app.change(request, async |l, r| client(l).update_entitlement(r).await).await
         }
         Command::Delete(args) => {
             let full = app.names.in_tenant("entitlements", &args.verb.name)?;

@@ -25,9 +25,11 @@ named! {
     entitlement: Entitlement, ListEntitlementsResponse;
     group: Group, GroupMember, ListGroupMembersResponse, ListGroupsResponse;
     partner: ListPartnersResponse, Partner, Portfolio;
+    plugin_group: ListPluginGroupMembersResponse, ListPluginGroupsResponse, PluginGroup, PluginGroupMember;
     principal: ListPrincipalsResponse, Principal;
     retention: EraseSubjectResponse, LegalHold, ListLegalHoldsResponse, Retention;
     role: ListRoleMembersResponse, ListRolesResponse, Role, RoleMember;
+    seat_pool: ListSeatHoldersResponse, ListSeatPoolsResponse, SeatHolder, SeatPool;
     sink: CreateSinkResponse, DeliveryCertificate, ListDeadLettersResponse, ListSinksResponse,
         RedeliverDeadLettersResponse, Sink, TestSinkResponse;
     stage_override: ListStageOverridesResponse, StageOverride;
@@ -74,11 +76,25 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         ],
         "provost.decision.v1.UsablePlugin" => &["plugin", "effect", "apps", "skills"],
         "provost.duty.v1.DutyGrant" => &["name", "principal", "duty", "create_time"],
-        "provost.entitlement.v1.Entitlement" => {
-            &["name", "role", "target", "effect", "max_stage", "not_before", "not_after", "floor"]
-        }
+        "provost.entitlement.v1.Entitlement" => &[
+            "name",
+            "role",
+            "target",
+            "effect",
+            "max_stage",
+            "seat_pool",
+            "not_before",
+            "not_after",
+            "floor",
+        ],
         "provost.group.v1.Group" => &["name", "display_name", "external_id", "update_time", "delete_time"],
-        "provost.group.v1.GroupMember" | "provost.role.v1.RoleMember" => &["member", "create_time"],
+        "provost.plugin_group.v1.PluginGroup" | "provost.seat_pool.v1.SeatPool" => {
+            &["name", "display_name", "description", "update_time", "delete_time"]
+        }
+        "provost.seat_pool.v1.SeatHolder" => &["holder", "create_time"],
+        "provost.group.v1.GroupMember"
+        | "provost.plugin_group.v1.PluginGroupMember"
+        | "provost.role.v1.RoleMember" => &["member", "create_time"],
         "provost.partner.v1.Partner" => &["name", "display_name", "update_time", "delete_time"],
         "provost.partner.v1.PortfolioStage" => &["stage", "tenants", "seats_contracted"],
         "provost.principal.v1.Principal" => {

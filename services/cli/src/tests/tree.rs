@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 
-use clap::{Arg, ArgAction, Command, CommandFactory as _};
+use clap::{Arg, ArgAction, Command, CommandFactory as _, Parser as _};
 
 use crate::{cli::Cli, output};
 
@@ -26,6 +26,27 @@ fn every_command_and_argument_says_what_it_is() {
         }
     }
     check(&Cli::command(), "provost");
+}
+
+/// A misspelt effect is no rule at all: it never becomes a weaker or a stronger one.
+#[test]
+fn words_of_a_rule_are_taken_exactly_as_they_are_written() {
+    let create = |effect: &str| {
+        let words =
+            ["provost", "entitlement", "create", "--role", "*", "--target", "codex", "--effect", effect];
+        Cli::try_parse_from(words).is_ok()
+    };
+    for effect in ["denied", "available", "default", "required"] {
+        assert!(create(effect), "{effect}");
+    }
+    for effect in ["Deny", "deny", "Denied", "DENIED", "unspecified", "allow", ""] {
+        assert!(!create(effect), "{effect}");
+    }
+    let update = |until: &str| {
+        Cli::try_parse_from(["provost", "entitlement", "update", "e", "--not-after", until]).is_ok()
+    };
+    assert!(update("none") && update("2026-12-01") && update("2026-12-01T10:00:00Z"));
+    assert!(!update("never") && !update("None") && !update(""));
 }
 
 #[test]

@@ -21,14 +21,10 @@ fn first_seed() -> u64 {
     std::env::var("PROVOST_SEED").map_or(0, |seed| seed.parse().expect("PROVOST_SEED is a number"))
 }
 
-/// A tenant as casbin's model can hold it: one seat a principal, everything ready, nobody suspended. What the model
+/// A tenant as casbin's model can hold it: everything ready, nobody suspended. What the model
 /// does not know is held against the plain reading of the rules instead.
 fn tenant(dice: &mut Dice) -> Facts {
     let mut facts = random::facts(dice);
-    let mut seated = BTreeSet::new();
-    for pool in &mut facts.seat_pools {
-        pool.holders.retain(|holder| seated.insert(holder.clone()));
-    }
     facts.principals.iter_mut().for_each(|principal| principal.suspended = false);
     facts.plugins.iter_mut().for_each(|plugin| plugin.missing.clear());
     facts

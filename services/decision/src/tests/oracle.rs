@@ -72,6 +72,7 @@ impl<'f> Oracle<'f> {
         let matched = Matched::default();
         enforcer.set_effector(Box::new(Witness(Arc::clone(&matched))));
         enforcer.add_function("stageOk", OperatorFunction::Arg2(stage_ok));
+        enforcer.add_function("seatOk", OperatorFunction::Arg2(seat_ok));
         let sentinel = [
             "__none__",
             "role:__none__",
@@ -113,9 +114,9 @@ impl<'f> Oracle<'f> {
             Stage::Deprecated => "deprecated",
             Stage::Withdrawn => "withdrawn",
         };
-        let mut seats = self.facts.seat_pools.iter().filter(|pool| pool.holders.iter().any(|p| p == who));
-        let seat = seats.next().map_or("none", |pool| &pool.id);
-        assert!(seats.next().is_none(), "the model knows one seat a principal");
+        let seats = self.facts.seat_pools.iter().filter(|pool| pool.holders.iter().any(|p| p == who));
+        let seats: Vec<_> = seats.map(|pool| format!("seat:{}", pool.id)).collect();
+        let seat = if seats.is_empty() { "none".to_owned() } else { seats.join(" ") };
         let (sub, dom) = (format!("principal:{who}"), format!("tenant:{}", self.facts.tenant));
         let request = (sub, dom, wanted, "use", stage, seat, moment(now));
         let allowed = self.enforcer.enforce(request).unwrap();
@@ -153,7 +154,10 @@ fn rule_row(rule: &Rule) -> Vec<String> {
         target,
         "use".to_owned(),
         stage.to_owned(),
-        rule.seat_pool.clone().filter(|_| !deny).unwrap_or_else(|| "any".to_owned()),
+        rule.seat_pool
+            .as_ref()
+            .filter(|_| !deny)
+            .map_or_else(|| "any".to_owned(), |pool| format!("seat:{pool}")),
         rule.not_before.map_or_else(|| ALWAYS_FROM.to_owned(), moment),
         rule.not_after.map_or_else(|| ALWAYS_UNTIL.to_owned(), moment),
         if deny { "deny" } else { "allow" }.to_owned(),
@@ -200,4 +204,10 @@ fn stage_ok(stage: Dynamic, ceiling: Dynamic) -> Dynamic {
     let order = ["alpha", "preview", "live", "deprecated"];
     let at = |word: &str| order.iter().position(|stage| *stage == word);
     (ceiling == "*" || at(&stage).zip(at(&ceiling)).is_some_and(|(stage, least)| stage >= least)).into()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature is casbin's")]
+fn seat_ok(held: Dynamic, needed: Dynamic) -> Dynamic {
+    let (held, needed) = (dynamic_to_str(&held), dynamic_to_str(&needed));
+    (needed == "any" || held.split(' ').any(|seat| seat == needed)).into()
 }

@@ -1,7 +1,7 @@
 //! A decision told to a person and to a program: which rule decided, by which way it came to the principal, and what would
 //! change the answer.
 
-use ::decision::{Effect, Explanation, MaxStage, Obstacle, Reason, Remedy, Stage, Step, Told};
+use ::decision::{Effect, Explanation, MaxStage, Obstacle, Reason, Remedy, Stage, Step, Target, Told};
 use kernel::{clock::Time, ids::Slug};
 
 use super::{
@@ -106,7 +106,7 @@ impl Account {
         now: Time,
     ) -> Self {
         let explanation = loaded.snapshot.explain(who.as_str(), wanted.target(), now.micros());
-        let what = short(&target_name(wanted.target()));
+        let what = short(&target_name(tenant, wanted.target()));
         let plugin = wanted.plugin_name();
         let teller = Teller { tenant, who: who.as_str(), what: &what, plugin: &plugin, held, now };
         teller.account(&explanation, &loaded.token)
@@ -157,7 +157,7 @@ impl Teller<'_> {
         RuleAccount {
             entitlement: self.entitlement(told.rule),
             effect: told.effect,
-            target: target_name(told.target),
+            target: target_name(self.tenant, told.target),
             path: told.path.iter().map(step).collect(),
             max_stage: (told.effect != Effect::Denied).then_some(told.max_stage),
             not_before: told.not_before.map(Time::from_micros),
@@ -246,8 +246,12 @@ impl Teller<'_> {
                 format!("role {id}, which {} holds{through}", self.who)
             }
         };
-        let target = short(&target_name(told.target));
-        let what = if target == self.what { "it".to_owned() } else { format!("all of {target}") };
+        let target = short(&target_name(self.tenant, told.target));
+        let what = match told.target {
+            Target::PluginGroup(id) => format!("all of plugin group {id}"),
+            _ if target == self.what => "it".to_owned(),
+            _ => format!("all of {target}"),
+        };
         let does = match told.effect {
             Effect::Denied => format!("forbids {what}"),
             Effect::Available => format!("makes {what} available"),
@@ -275,7 +279,7 @@ impl Teller<'_> {
                 (AdviceKind::ResumePrincipal, principal(id), format!("resume {id}"))
             }
             Remedy::AddPlugin(target) => {
-                let name = target_name(target.as_ref());
+                let name = target_name(self.tenant, target.as_ref());
                 let sentence = format!("import a marketplace that lists {}", short(&name));
                 (AdviceKind::AddPlugin, name, sentence)
             }

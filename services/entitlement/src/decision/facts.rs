@@ -1,11 +1,13 @@
 //! What decisions about a tenant rest on, from the tables: all of it, or what has changed since.
 //!
-//! Deleted roles and groups are there, empty, so that what still names them stays whole; deleted principals and plugins
+//! Deleted roles, groups, plugin groups and seat pools are there, empty, so that what still names them stays whole; deleted principals and plugins
 //! that are not listed are not, and neither is what names them.
 
 use std::collections::{BTreeSet, HashMap};
 
-use ::decision::{Change, Facts, Group, Plugin, Principal, PrincipalKind, Role, Target};
+use ::decision::{
+    Change, Facts, Group, Plugin, PluginGroup, Principal, PrincipalKind, Role, SeatPool, Target,
+};
 use kernel::{Result, db::Executor, error::Error, ids::TenantId, revision::PolicyChange};
 
 pub mod store;
@@ -26,8 +28,8 @@ pub async fn load(db: &mut impl Executor, tenant: TenantId) -> Result<Facts> {
         groups: groups(db, tenant, None).await?,
         roles: roles(db, tenant, None).await?,
         plugins,
-        plugin_groups: Vec::new(),
-        seat_pools: Vec::new(),
+        plugin_groups: plugin_groups(db, tenant, None).await?,
+        seat_pools: seat_pools(db, tenant, None).await?,
         rules,
     })
 }
@@ -57,7 +59,7 @@ pub async fn changes(
     }
     let mut changes = Vec::new();
     // what names a principal or a role changes with it
-    let (mut of_groups, mut of_roles) = (BTreeSet::new(), BTreeSet::new());
+    let (mut of_groups, mut of_roles, mut of_pools) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (kind, name) in named {
         let item = last(name);
         match kind {
@@ -69,11 +71,17 @@ pub async fn changes(
                 );
                 of_groups.extend(store::group_list_of(db, tenant, item).await?);
                 of_roles.extend(store::role_list_of(db, tenant, item).await?);
+                of_pools.extend(store::seat_pool_list_of(db, tenant, item).await?);
             }
             "group" => drop(of_groups.insert(item.to_owned())),
             "role" => {
                 of_roles.insert(item.to_owned());
                 of_roles.extend(store::role_list_including(db, tenant, item).await?);
+            }
+            "seat_pool" => drop(of_pools.insert(item.to_owned())),
+            "plugin_group" => {
+                let found = plugin_groups(db, tenant, Some(item)).await?;
+                changes.extend(found.into_iter().map(Change::PutPluginGroup));
             }
             "entitlement" => {
                 let found = store::rule_list(db, tenant, Some(item)).await?.pop();
@@ -92,6 +100,10 @@ pub async fn changes(
     }
     for role in of_roles {
         changes.extend(roles(db, tenant, Some(&role)).await?.into_iter().map(Change::PutRole));
+    }
+    for pool in of_pools {
+        let found = seat_pools(db, tenant, Some(&pool)).await?;
+        changes.extend(found.into_iter().map(Change::PutSeatPool));
     }
     Ok(Some(changes))
 }
@@ -162,6 +174,29 @@ async fn roles(db: &mut impl Executor, tenant: TenantId, only: Option<&str>) -> 
         id,
     };
     Ok(slugs.into_iter().map(role).collect())
+}
+
+/// All plugin groups, with their listed plugins.
+async fn plugin_groups(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    only: Option<&str>,
+) -> Result<Vec<PluginGroup>> {
+    let rows = store::plugin_group_member_list(db, tenant, only).await?;
+    let plugin =
+        |(group, market, plugin): (String, String, String)| (group, store::plugin_id(&market, &plugin));
+    let mut plugins = gathered(rows.into_iter().map(plugin).collect());
+    let slugs = store::plugin_group_list(db, tenant, only).await?;
+    let group = |id: String| PluginGroup { plugins: plugins.remove(&id).unwrap_or_default(), id };
+    Ok(slugs.into_iter().map(group).collect())
+}
+
+/// All seat pools, with those who live and hold a seat.
+async fn seat_pools(db: &mut impl Executor, tenant: TenantId, only: Option<&str>) -> Result<Vec<SeatPool>> {
+    let mut holders = gathered(store::seat_holder_list(db, tenant, only).await?);
+    let slugs = store::seat_pool_list(db, tenant, only).await?;
+    let pool = |id: String| SeatPool { holders: holders.remove(&id).unwrap_or_default(), id };
+    Ok(slugs.into_iter().map(pool).collect())
 }
 
 /// Sets by name, from their members.

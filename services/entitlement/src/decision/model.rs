@@ -9,7 +9,10 @@ use kernel::{
 };
 
 use super::live::Loaded;
-use crate::entitlement::model as entitlement;
+use crate::{
+    entitlement::model::{self as entitlement, Part},
+    plugin_group,
+};
 
 /// What is asked for: a plugin, or one of its apps or skills.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +63,15 @@ impl Wanted {
         }
     }
 
+    /// What of the plugin it is.
+    pub fn part(&self) -> Part {
+        match &self.0 {
+            Target::App { app, .. } => Part::App(app.clone()),
+            Target::Skill { skill, .. } => Part::Skill(skill.clone()),
+            Target::Plugin(_) | Target::Marketplace(_) | Target::PluginGroup(_) => Part::Whole,
+        }
+    }
+
     /// As the engine keeps it.
     pub fn into_target(self) -> Target {
         self.0
@@ -71,11 +83,11 @@ impl Wanted {
     }
 }
 
-/// The resource name of what the engine calls `target`.
-pub fn target_name(target: Target<&str>) -> String {
+/// The resource name of what the engine calls `target`, in a tenant.
+pub fn target_name(tenant: &Slug, target: Target<&str>) -> String {
     match target {
         Target::Marketplace(id) => format!("marketplaces/{id}"),
-        Target::PluginGroup(id) => id.to_owned(),
+        Target::PluginGroup(id) => plugin_group::model::name(tenant, id),
         Target::Plugin(id) => plugin_name(id),
         Target::App { plugin, app } => format!("{}/apps/{app}", plugin_name(plugin)),
         Target::Skill { plugin, skill } => format!("{}/skills/{skill}", plugin_name(plugin)),
@@ -178,7 +190,7 @@ mod tests {
 
     #[test]
     fn plugins_apps_and_skills_are_asked_for_by_name() {
-        let kit = "marketplaces/codex/plugins/kit";
+        let (acme, kit) = (Slug::parse("tenant", "acme").unwrap(), "marketplaces/codex/plugins/kit");
         let parsed = |text: &str| Wanted::parse("plugin", text);
         assert_eq!(parsed(kit).unwrap().target(), Target::Plugin("codex/kit"));
         let app = parsed(&format!("{kit}/apps/Fact Set.v2")).unwrap();
@@ -186,7 +198,7 @@ mod tests {
         let skill = parsed(&format!("{kit}/skills/größe")).unwrap();
         assert_eq!(skill.target(), Target::Skill { plugin: "codex/kit", skill: "größe" });
         for wanted in [app, skill, parsed(kit).unwrap()] {
-            assert_eq!(parsed(&target_name(wanted.target())).unwrap(), wanted);
+            assert_eq!(parsed(&target_name(&acme, wanted.target())).unwrap(), wanted);
         }
         let bad =
             ["", "kit", "marketplaces/codex", "marketplaces//plugins/kit", "marketplaces/codex/plugins/"];

@@ -61,7 +61,7 @@ pub async fn check(
     let asked = enter(ctx, policies, CHECK, &tenant, &[&who], token).await?;
     let decision = decide(&asked, &who, &wanted, ctx.now())?;
     if let Ok(loaded) = &asked.loaded {
-        shadow::sample(ctx, policies, asked.tenant()?, loaded, &who, plugin, &decision);
+        shadow::sample(ctx, policies, asked.tenant()?, loaded, &who, &wanted, &decision);
     }
     Ok(decision)
 }

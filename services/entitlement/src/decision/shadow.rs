@@ -8,7 +8,7 @@ use opentelemetry::KeyValue;
 
 use super::{
     live::{Loaded, Policies},
-    model::Decision,
+    model::{Decision, Wanted, target_name},
 };
 use crate::opinion::{tables::Tables, verdict::verdict};
 
@@ -17,7 +17,7 @@ struct Again {
     tenant: TenantRef,
     loaded: Arc<Loaded>,
     who: Slug,
-    plugin: String,
+    wanted: Wanted,
     allowed: bool,
     now: Time,
 }
@@ -29,21 +29,19 @@ pub fn sample(
     tenant: &TenantRef,
     loaded: &Arc<Loaded>,
     who: &Slug,
-    plugin: &str,
+    wanted: &Wanted,
     decision: &Decision,
 ) {
     let kernel = ctx.kernel();
     let one_in = kernel.config.decision.shadow_one_in;
-    // of parts, the model of the rows says nothing yet
-    let is_plugin = plugin.matches('/').count() == 3;
-    if one_in == 0 || !is_plugin || !policies.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(one_in) {
+    if one_in == 0 || !policies.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(one_in) {
         return;
     }
     let again = Again {
         tenant: tenant.clone(),
         loaded: Arc::clone(loaded),
         who: who.clone(),
-        plugin: plugin.to_owned(),
+        wanted: wanted.clone(),
         allowed: decision.allowed,
         now: decision.decide_time,
     };
@@ -53,7 +51,7 @@ pub fn sample(
             Ok(Some(true)) => "same",
             Ok(Some(false)) => {
                 tracing::error!(
-                    tenant = %again.tenant.slug, plugin = again.plugin, allowed = again.allowed,
+                    tenant = %again.tenant.slug, plugin = %target_name(&again.tenant.slug, again.wanted.target()), allowed = again.allowed,
                     "casbin decides otherwise; please report this"
                 );
                 "different"
@@ -76,7 +74,8 @@ impl Again {
             return Ok(None);
         }
         let mut tables = Tables { db, tenant: &self.tenant };
-        let verdict = verdict(&mut tables, &self.who, &self.plugin, self.now).await?;
+        let (plugin, part) = (self.wanted.plugin_name(), self.wanted.part());
+        let verdict = verdict(&mut tables, &self.who, (&plugin, &part), self.now).await?;
         Ok(Some(verdict.allowed() == self.allowed))
     }
 }

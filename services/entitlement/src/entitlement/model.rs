@@ -14,6 +14,11 @@ use kernel::{
 use serde::{Deserialize, Serialize};
 use tenancy::role::model::RoleId;
 
+use crate::{
+    plugin_group::model::PluginGroupId,
+    seat_pool::{self, model::SeatPoolId},
+};
+
 uuid_id! {
     /// Identity of an entitlement.
     EntitlementId;
@@ -106,10 +111,19 @@ pub struct Entitlement {
     pub role_id: Option<RoleId>,
     /// The same, by id in names.
     pub role_slug: Option<Slug>,
-    /// Marketplace that it concerns.
-    pub marketplace_id: MarketplaceId,
-    /// Plugin that it concerns; none means all of the marketplace.
+    /// Marketplace that it concerns, or that lists the plugin that it concerns; none for a plugin group.
+    pub marketplace_id: Option<MarketplaceId>,
+    /// Plugin that it concerns; none means all of the marketplace or of the group.
     pub plugin_id: Option<PluginId>,
+    /// App of the plugin that it concerns, by key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// Skill of the plugin that it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skill: Option<String>,
+    /// Plugin group that it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin_group_id: Option<PluginGroupId>,
     /// The same, as a name.
     pub target: String,
     /// What happens.
@@ -127,10 +141,19 @@ pub struct Entitlement {
     /// Whether only the tenant's owner and compliance may take it away.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub floor: bool,
+    /// Pool of which a seat must be held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seat_pool_id: Option<SeatPoolId>,
+    /// The same, by id in names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seat_pool_slug: Option<Slug>,
     /// Counts changes, from 1.
     pub revision: i64,
     /// When it was created.
     pub create_time: Time,
+    /// When it last changed; none for one that never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_time: Option<Time>,
 }
 
 /// What a caller says of a new entitlement.
@@ -140,7 +163,7 @@ pub struct NewEntitlement {
     pub id: String,
     /// Name of the role, or `*`.
     pub role: String,
-    /// Name of the marketplace or plugin.
+    /// Name of the marketplace, plugin, part of a plugin or plugin group.
     pub target: String,
     /// What happens.
     pub effect: Effect,
@@ -154,18 +177,51 @@ pub struct NewEntitlement {
     pub reason: String,
     /// Whether only the tenant's owner and compliance may take it away.
     pub floor: bool,
+    /// Name of the pool of which a seat must be held; empty asks for none.
+    pub seat_pool: String,
+}
+
+/// What an update changes.
+#[derive(Clone, Debug, Default)]
+pub struct EntitlementPatch {
+    /// Least mature stage that it allows.
+    pub max_stage: Option<MaxStage>,
+    /// Name of the pool of which a seat must be held; empty asks for none.
+    pub seat_pool: Option<String>,
+    /// From when, inclusive.
+    pub not_before: Option<Option<Time>>,
+    /// Until when, exclusive.
+    pub not_after: Option<Option<Time>>,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 /// A role that was found; none stands for everybody.
 pub type Whom = Option<(RoleId, Slug)>;
 
+/// A seat pool that was found; none asks for no seat.
+pub type Pool = Option<(SeatPoolId, Slug)>;
+
 /// A target that was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// The marketplace.
-    pub marketplace_id: MarketplaceId,
-    /// The plugin; none means all of the marketplace.
-    pub plugin_id: Option<PluginId>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// All of a marketplace.
+    Marketplace(MarketplaceId),
+    /// A plugin, or a part of it.
+    Plugin(MarketplaceId, PluginId, Part),
+    /// The plugins of a group.
+    PluginGroup(PluginGroupId),
+}
+
+/// What of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// One app, by key.
+    App(String),
+    /// One skill.
+    Skill(String),
 }
 
 impl Resource for Entitlement {
@@ -187,13 +243,8 @@ impl NewEntitlement {
     /// Checks all that can be checked without looking anything up.
     pub fn check(&self) -> Result<()> {
         let mut checks = Checks::new();
-        checks.text("entitlement.reason", &self.reason, 0, 512);
-        let window = self.not_before.zip(self.not_after).is_none_or(|(from, until)| until > from);
-        checks.that(
-            "entitlement.not_after",
-            window,
-            "must be later than `not_before`; leave either unset for no bound",
-        );
+        terms(&mut checks, &self.reason, (self.not_before, self.not_after));
+        seated(&mut checks, self.effect, !self.seat_pool.is_empty());
         checks.that(
             "entitlement.floor",
             !self.floor || self.effect == Effect::Denied,
@@ -203,19 +254,49 @@ impl NewEntitlement {
     }
 }
 
+/// Checks what both a new and a changed rule say.
+fn terms(checks: &mut Checks, reason: &str, (not_before, not_after): (Option<Time>, Option<Time>)) {
+    checks.text("entitlement.reason", reason, 0, 512);
+    let window = not_before.zip(not_after).is_none_or(|(from, until)| until > from);
+    checks.that(
+        "entitlement.not_after",
+        window,
+        "must be later than `not_before`; leave either unset for no bound",
+    );
+}
+
+/// A seat cannot be what forbids.
+fn seated(checks: &mut Checks, effect: Effect, seat: bool) {
+    checks.that(
+        "entitlement.seat_pool",
+        !seat || effect != Effect::Denied,
+        "goes with a rule that allows: a rule that forbids holds with and without a seat; leave it empty",
+    );
+}
+
 impl Entitlement {
-    /// A new entitlement for `whom` to `target`.
+    /// A new entitlement for `whom` to `target`, with a seat of `pool`.
     pub fn create(
         tenant: &TenantRef,
         new: NewEntitlement,
-        whom: Whom,
-        target: Target,
+        (whom, target, pool): (Whom, Target, Pool),
         id: EntitlementId,
         now: Time,
     ) -> Result<Self> {
         new.check()?;
         let slug = if new.id.is_empty() { derived_slug(id) } else { new.id };
         let (role_id, role_slug) = whom.unzip();
+        let (seat_pool_id, seat_pool_slug) = pool.unzip();
+        let (marketplace_id, plugin_id, part, plugin_group_id) = match target {
+            Target::Marketplace(id) => (Some(id), None, Part::Whole, None),
+            Target::Plugin(marketplace, plugin, part) => (Some(marketplace), Some(plugin), part, None),
+            Target::PluginGroup(id) => (None, None, Part::Whole, Some(id)),
+        };
+        let (app, skill) = match part {
+            Part::Whole => (None, None),
+            Part::App(key) => (Some(key), None),
+            Part::Skill(skill) => (None, Some(skill)),
+        };
         Ok(Self {
             tenant_id: tenant.id,
             tenant_slug: tenant.slug.clone(),
@@ -223,8 +304,11 @@ impl Entitlement {
             slug: Slug::parse("entitlement_id", &slug)?,
             role_id,
             role_slug,
-            marketplace_id: target.marketplace_id,
-            plugin_id: target.plugin_id,
+            marketplace_id,
+            plugin_id,
+            app,
+            skill,
+            plugin_group_id,
             target: new.target,
             effect: new.effect,
             max_stage: new.max_stage,
@@ -232,9 +316,31 @@ impl Entitlement {
             not_after: new.not_after,
             reason: new.reason,
             floor: new.floor,
+            seat_pool_id,
+            seat_pool_slug,
             revision: 1,
             create_time: now,
+            update_time: None,
         })
+    }
+
+    /// The rule with other terms; `pool` is what the patch's name stands for.
+    pub fn patched(&self, patch: EntitlementPatch, pool: Pool, now: Time) -> Result<Self> {
+        let mut after = self.clone();
+        after.revision += 1;
+        // never back in time, whatever the machine's clock does
+        after.update_time = Some(now.max(self.update_time.unwrap_or(self.create_time)));
+        after.max_stage = patch.max_stage.unwrap_or(after.max_stage);
+        after.not_before = patch.not_before.unwrap_or(after.not_before);
+        after.not_after = patch.not_after.unwrap_or(after.not_after);
+        after.reason = patch.reason.unwrap_or(after.reason);
+        if patch.seat_pool.is_some() {
+            (after.seat_pool_id, after.seat_pool_slug) = pool.unzip();
+        }
+        let mut checks = Checks::new();
+        terms(&mut checks, &after.reason, (after.not_before, after.not_after));
+        seated(&mut checks, after.effect, after.seat_pool_id.is_some());
+        checks.done().map(|()| after)
     }
 
     /// The role's name, or `*`.
@@ -243,6 +349,12 @@ impl Entitlement {
             Some(role) => format!("tenants/{}/roles/{role}", self.tenant_slug),
             None => EVERYBODY.to_owned(),
         }
+    }
+
+    /// Name of the pool of which a seat must be held, or empty.
+    pub fn seat_pool(&self) -> String {
+        let pool = self.seat_pool_slug.as_ref();
+        pool.map_or_else(String::new, |pool| seat_pool::model::name(&self.tenant_slug, pool.as_str()))
     }
 
     /// The etag.
@@ -267,82 +379,4 @@ fn derived_slug(id: EntitlementId) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use kernel::{ids::PartnerId, scope::PartnerRef};
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn slug(text: &str) -> Slug {
-        Slug::parse("id", text).unwrap()
-    }
-
-    fn create(change: impl FnOnce(&mut NewEntitlement)) -> Result<Entitlement> {
-        let partner = PartnerRef { id: PartnerId(Uuid::nil()), slug: slug("northwind") };
-        let tenant =
-            TenantRef { id: TenantId(Uuid::nil()), slug: slug("acme"), state: "live".to_owned(), partner };
-        let mut new = NewEntitlement {
-            id: String::new(),
-            role: EVERYBODY.to_owned(),
-            target: "marketplaces/codex".to_owned(),
-            effect: Effect::Available,
-            max_stage: MaxStage::default(),
-            not_before: None,
-            not_after: None,
-            reason: String::new(),
-            floor: false,
-        };
-        change(&mut new);
-        let id = EntitlementId("0197a1b2-0000-7000-8000-00c0ffee1234".parse().unwrap());
-        let target = Target { marketplace_id: MarketplaceId(Uuid::nil()), plugin_id: None };
-        Entitlement::create(&tenant, new, None, target, id, Time::from_micros(7))
-    }
-
-    #[test]
-    fn an_id_is_chosen_or_derived_from_the_end_of_the_uid() {
-        assert_eq!(create(|_| ()).unwrap().name(), "tenants/acme/entitlements/e-00c0ffee1234");
-        assert_eq!(create(|n| n.id = "bankers-factset".to_owned()).unwrap().slug.as_str(), "bankers-factset");
-        assert!(create(|n| n.id = "1st".to_owned()).is_err());
-    }
-
-    #[test]
-    fn a_window_must_be_open_for_some_time() {
-        let window = |from: i64, until: i64| {
-            create(|n| {
-                n.not_before = Some(Time::from_micros(from));
-                n.not_after = Some(Time::from_micros(until));
-            })
-        };
-        assert!(window(5, 6).is_ok());
-        assert!(window(5, 5).is_err());
-        assert!(window(6, 5).is_err());
-        assert!(create(|n| n.not_after = Some(Time::from_micros(0))).is_ok());
-    }
-
-    #[test]
-    fn a_floor_forbids() {
-        let floor = |effect| {
-            create(|n| {
-                n.floor = true;
-                n.effect = effect;
-            })
-        };
-        assert!(floor(Effect::Denied).is_ok_and(|made| made.floor));
-        for effect in [Effect::Available, Effect::Default, Effect::Required] {
-            assert!(floor(effect).is_err());
-        }
-    }
-
-    #[test]
-    fn a_reason_has_at_most_512_characters() {
-        assert!(create(|n| n.reason = "ä".repeat(512)).is_ok());
-        assert!(create(|n| n.reason = "ä".repeat(513)).is_err());
-    }
-
-    #[test]
-    fn a_stale_etag_is_refused_and_none_is_not_checked() {
-        let made = create(|_| ()).unwrap();
-        assert!(made.matches("").is_ok() && made.matches("r1").is_ok());
-        assert!(matches!(made.matches("r2"), Err(Error::EtagStale { .. })));
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ use kernel::{
     db::{
         Executor,
         list::{ListQuery, Page},
+        tx::Tx,
     },
     error::Error,
     ids::{Slug, clip},
@@ -13,10 +14,15 @@ use kernel::{
     scope::{ScopeKind, TenantRef},
 };
 
-use crate::decision::{facts::store::plugin_list, model::Wanted};
+use crate::{
+    decision::{facts::store::plugin_list, model::Wanted},
+    plugin_group, seat_pool,
+};
 
 use super::{
-    model::{self, EVERYBODY, Entitlement, EntitlementId, NewEntitlement, Target, Whom},
+    model::{
+        self, EVERYBODY, Entitlement, EntitlementId, EntitlementPatch, NewEntitlement, Pool, Target, Whom,
+    },
     store,
 };
 
@@ -28,12 +34,14 @@ const CREATE: Action =
 const GET: Action = action("provost.entitlement.v1.EntitlementService/GetEntitlement", "get", Class::Read);
 const LIST: Action =
     action("provost.entitlement.v1.EntitlementService/ListEntitlements", "list", Class::Read);
+const UPDATE: Action =
+    action("provost.entitlement.v1.EntitlementService/UpdateEntitlement", "update", Class::Write);
 const DELETE: Action =
     action("provost.entitlement.v1.EntitlementService/DeleteEntitlement", "delete", Class::Write);
-/// What the policy calls a rule that only the tenant's own officers may touch.
-const FLOOR: &str = "floor";
+/// What the policy calls a rule that only the tenant's own officers may touch, and what such a rule stands on.
+pub(crate) const FLOOR: &str = "floor";
 /// What entitlements can be asked for.
-pub const ACTIONS: &[Action] = &[CREATE, GET, LIST, DELETE];
+pub const ACTIONS: &[Action] = &[CREATE, GET, LIST, UPDATE, DELETE];
 
 /// Creates an entitlement in `parent`.
 pub async fn entitlement_create(ctx: &Ctx, parent: &str, new: NewEntitlement) -> Result<Entitlement> {
@@ -47,7 +55,9 @@ pub async fn entitlement_create(ctx: &Ctx, parent: &str, new: NewEntitlement) ->
     let tenant = scope.tenant()?;
     let whom = whom_find(&mut tx, tenant, &new.role).await?;
     let target = target_find(&mut tx, tenant, &new.target).await?;
-    let made = Entitlement::create(tenant, new, whom, target, EntitlementId(ctx.new_id()), ctx.now())?;
+    let pool = pool_find(&mut tx, tenant, &new.seat_pool).await?;
+    let id = EntitlementId(ctx.new_id());
+    let made = Entitlement::create(tenant, new, (whom, target, pool), id, ctx.now())?;
     store::entitlement_insert(&mut tx, &made).await?;
     tx.commit(permit.audit().target(&made).after(&made)).await?;
     Ok(made)
@@ -68,12 +78,42 @@ pub async fn entitlement_list(ctx: &Ctx, parent: &str, query: &ListQuery) -> Res
     store::entitlement_list(&mut ctx.read().await?, scope.tenant()?.id, query, &ctx.kernel().page_key).await
 }
 
+/// Changes the terms of an entitlement.
+pub async fn entitlement_update(
+    ctx: &Ctx,
+    name: &str,
+    etag: &str,
+    patch: EntitlementPatch,
+) -> Result<Entitlement> {
+    let (tenant, slug) = parse(name)?;
+    let scope = ctx.tenant("name", &tenant).await?;
+    let tenant = scope.tenant()?;
+    let floor = is_floor(ctx, tenant, &slug).await?;
+    let permit = ctx.authorize_on(UPDATE, object(floor).into(), &scope, false).await?;
+    let mut tx = ctx.begin(&permit).await?;
+    if let Some(first) = tx.replayed()? {
+        return Ok(first);
+    }
+    let before = find(&mut tx, tenant, &slug).await?;
+    // deleted and made again as a floor since the permit was asked for
+    if before.floor != floor {
+        return Err(Error::Conflict);
+    }
+    before.matches(etag)?;
+    let pool = pool_find(&mut tx, tenant, patch.seat_pool.as_deref().unwrap_or_default()).await?;
+    let after = before.patched(patch, pool, ctx.now())?;
+    store::entitlement_update(&mut tx, &after).await?;
+    // a name is free again after a deletion: the record says which rule of that name it was
+    let audit = permit.audit().target(&after).also("uid", after.id.to_string());
+    tx.commit(audit.before(&before).after(&after)).await?;
+    Ok(after)
+}
+
 /// Deletes an entitlement for good and returns what it was; the audit log keeps it.
 pub async fn entitlement_delete(ctx: &Ctx, name: &str, etag: &str) -> Result<Entitlement> {
     let (tenant, slug) = parse(name)?;
     let scope = ctx.tenant("name", &tenant).await?;
-    let floor = store::entitlement_get(&mut ctx.read().await?, scope.tenant()?.id, &slug).await?;
-    let floor = floor.is_some_and(|found| found.floor);
+    let floor = is_floor(ctx, scope.tenant()?, &slug).await?;
     let permit = ctx.authorize_on(DELETE, object(floor).into(), &scope, false).await?;
     let mut tx = ctx.begin(&permit).await?;
     if let Some(first) = tx.replayed()? {
@@ -88,6 +128,26 @@ pub async fn entitlement_delete(ctx: &Ctx, name: &str, etag: &str) -> Result<Ent
     store::entitlement_delete(&mut tx, &before).await?;
     tx.commit(permit.audit().target(&before).before(&before)).await?;
     Ok(before)
+}
+
+/// Refuses the deletion of `name`, which `rules` name.
+pub(crate) fn in_use(name: &str, tenant: &Slug, rules: &[Slug]) -> Result<()> {
+    const SHOWN: usize = 5;
+    if rules.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<_> =
+        rules.iter().take(SHOWN).map(|rule| format!("`{}`", model::name(tenant, rule.as_str()))).collect();
+    let more = if rules.len() > SHOWN { " and others" } else { "" };
+    let message =
+        format!("`{name}` is named by {}{more}; delete or change those rules first", named.join(", "));
+    Err(Error::still_in_use(name, message))
+}
+
+/// Whether the rule of that id is a floor now.
+async fn is_floor(ctx: &Ctx, tenant: &TenantRef, slug: &Slug) -> Result<bool> {
+    let found = store::entitlement_get(&mut ctx.read().await?, tenant.id, slug).await?;
+    Ok(found.is_some_and(|found| found.floor))
 }
 
 /// What the policy is asked about: whoever writes rules for a tenant must not take its floors away.
@@ -123,11 +183,44 @@ async fn whom_find(db: &mut impl Executor, tenant: &TenantRef, role: &str) -> Re
     living.map(|found| Some((found.id, found.slug))).ok_or_else(|| Error::not_found("role", role))
 }
 
-/// The marketplace, plugin or part of a plugin that `target` names.
-async fn target_find(db: &mut impl Executor, tenant: &TenantRef, target: &str) -> Result<Target> {
-    const FIELD: &str = "entitlement.target";
+/// The living pool of the tenant that `pool` names; held, so that it is not deleted before the rule is there.
+async fn pool_find(tx: &mut Tx<'_>, tenant: &TenantRef, pool: &str) -> Result<Pool> {
+    if pool.is_empty() {
+        return Ok(None);
+    }
+    let [of, slug] = name::parse("entitlement.seat_pool", "tenants/{}/seatPools/{}", pool)?;
+    let found =
+        if of == tenant.slug { seat_pool::store::seat_pool_get(tx, tenant.id, &slug).await? } else { None };
+    let gone = || Error::not_found("seat pool", pool);
+    let found = found.ok_or_else(gone)?;
+    let lives = seat_pool::store::seat_pool_hold(tx, tenant.id, found.id).await?;
+    if lives { Ok(Some((found.id, found.slug))) } else { Err(gone()) }
+}
+
+/// The living plugin group of the tenant that `target` names; held, so that it is not deleted before the rule is there.
+async fn group_find(tx: &mut Tx<'_>, tenant: &TenantRef, target: &str) -> Result<Target> {
+    let [of, slug] = name::parse(TARGET, "tenants/{}/pluginGroups/{}", target)?;
+    let found = if of == tenant.slug {
+        plugin_group::store::plugin_group_get(tx, tenant.id, &slug).await?
+    } else {
+        None
+    };
+    let gone = || Error::not_found("plugin group", target);
+    let found = found.ok_or_else(gone)?;
+    let lives = plugin_group::store::plugin_group_hold(tx, tenant.id, found.id).await?;
+    if lives { Ok(Target::PluginGroup(found.id)) } else { Err(gone()) }
+}
+
+/// Field of a request that says what a rule is about.
+const TARGET: &str = "entitlement.target";
+
+/// The marketplace, plugin, part of a plugin or plugin group that `target` names.
+async fn target_find(db: &mut Tx<'_>, tenant: &TenantRef, target: &str) -> Result<Target> {
+    if target.starts_with("tenants/") {
+        return group_find(db, tenant, target).await;
+    }
     if target.contains("/plugins/") {
-        let wanted = Wanted::parse(FIELD, target)?;
+        let wanted = Wanted::parse(TARGET, target)?;
         let name = wanted.plugin_name();
         let plugin = catalog::ops::plugin_find(db, &name).await?;
         let plugin = plugin.ok_or_else(|| Error::not_found("plugin", &name))?;
@@ -135,14 +228,14 @@ async fn target_find(db: &mut impl Executor, tenant: &TenantRef, target: &str) -
         if !facts.iter().any(|plugin| wanted.is_in(plugin)) {
             return Err(Error::not_found("part of a plugin", target));
         }
-        return Ok(Target { marketplace_id: plugin.marketplace_id, plugin_id: Some(plugin.plugin_id) });
+        return Ok(Target::Plugin(plugin.marketplace_id, plugin.plugin_id, wanted.part()));
     }
     let neither = |_| {
-        let forms = "`marketplaces/…` or `marketplaces/…/plugins/…`";
-        Error::invalid(FIELD, format!("`{}` is not a name of the form {forms}", clip(target)))
+        let forms = "`marketplaces/…`, `marketplaces/…/plugins/…` or `tenants/…/pluginGroups/…`";
+        Error::invalid(TARGET, format!("`{}` is not a name of the form {forms}", clip(target)))
     };
-    let [_] = name::parse(FIELD, "marketplaces/{}", target).map_err(neither)?;
+    let [_] = name::parse(TARGET, "marketplaces/{}", target).map_err(neither)?;
     let marketplace = catalog::ops::marketplace_find(db, target).await?;
     let marketplace = marketplace.ok_or_else(|| Error::not_found("marketplace", target))?;
-    Ok(Target { marketplace_id: marketplace.id, plugin_id: None })
+    Ok(Target::Marketplace(marketplace.id))
 }

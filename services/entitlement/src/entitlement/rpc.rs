@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernel::{Kernel, Result, audit::Resource as _, clock::Time, error::Error, list_query};
+use kernel::{Kernel, Result, audit::Resource as _, clock::Time, error::Error, list_query, mask::Mask};
 use proto::{
     catalog::v1::Stage,
     entitlement::v1::{self as pb, entitlement_service_server::EntitlementService},
@@ -10,7 +10,7 @@ use proto::{
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
-    model::{Effect, Entitlement, MaxStage, NewEntitlement},
+    model::{Effect, Entitlement, EntitlementPatch, MaxStage, NewEntitlement},
     ops,
 };
 
@@ -50,6 +50,20 @@ impl EntitlementService for EntitlementRpc {
             .await
     }
 
+    async fn update_entitlement(
+        &self,
+        request: Request<pb::UpdateEntitlementRequest>,
+    ) -> Result<Response<pb::Entitlement>, Status> {
+        self.0
+            .serve(request, |ctx, r| async move {
+                let entitlement = r.entitlement.unwrap_or_default();
+                let (name, etag) = (entitlement.name.clone(), entitlement.etag.clone());
+                let patch = patch(entitlement, r.update_mask.as_ref())?;
+                ops::entitlement_update(&ctx, &name, &etag, patch).await
+            })
+            .await
+    }
+
     async fn delete_entitlement(
         &self,
         request: Request<pb::DeleteEntitlementRequest>,
@@ -72,6 +86,22 @@ fn new(id: String, entitlement: Option<pb::Entitlement>) -> Result<NewEntitlemen
         target: entitlement.target,
         reason: entitlement.reason,
         floor: entitlement.floor,
+        seat_pool: entitlement.seat_pool,
+    })
+}
+
+fn patch(entitlement: pb::Entitlement, mask: Option<&prost_types::FieldMask>) -> Result<EntitlementPatch> {
+    let mask = Mask::new(mask, &["max_stage", "seat_pool", "not_before", "not_after", "reason"])?;
+    let max_stage = mask.pick("max_stage", entitlement.max_stage).map(max_stage).transpose()?;
+    let bound = |field: &str, value| {
+        mask.pick(field, value).map(|t| time(&format!("entitlement.{field}"), t)).transpose()
+    };
+    Ok(EntitlementPatch {
+        max_stage,
+        seat_pool: mask.pick("seat_pool", entitlement.seat_pool),
+        not_before: bound("not_before", entitlement.not_before)?,
+        not_after: bound("not_after", entitlement.not_after)?,
+        reason: mask.pick("reason", entitlement.reason),
     })
 }
 
@@ -137,6 +167,8 @@ impl From<Entitlement> for pb::Entitlement {
             uid: entitlement.id.to_string(),
             create_time: Some(entitlement.create_time.into()),
             etag: entitlement.etag(),
+            seat_pool: entitlement.seat_pool(),
+            update_time: Some(entitlement.update_time.unwrap_or(entitlement.create_time).into()),
             target: entitlement.target,
             reason: entitlement.reason,
             floor: entitlement.floor,

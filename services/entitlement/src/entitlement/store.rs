@@ -25,6 +25,12 @@ macro_rules! role_slug {
     };
 }
 
+macro_rules! seat_pool_slug {
+    () => {
+        "(SELECT s.slug FROM seat_pool s WHERE s.tenant_id = entitlement.tenant_id AND s.id = entitlement.seat_pool_id)"
+    };
+}
+
 macro_rules! columns {
     () => {
         concat!(
@@ -33,7 +39,10 @@ macro_rules! columns {
             role_slug!(),
             " AS role_slug, entitlement.marketplace_id, entitlement.plugin_id, entitlement.target, \
              entitlement.effect, entitlement.max_stage, entitlement.not_before, entitlement.not_after, \
-             entitlement.reason, entitlement.floor, entitlement.revision, entitlement.create_time"
+             entitlement.reason, entitlement.floor, entitlement.revision, entitlement.create_time, entitlement.app, \
+             entitlement.skill, entitlement.plugin_group_id, entitlement.seat_pool_id, ",
+            seat_pool_slug!(),
+            " AS seat_pool_slug, entitlement.update_time"
         )
     };
 }
@@ -48,6 +57,7 @@ const LIST: ListSpec = ListSpec {
         Field::text("role_id", concat!("COALESCE(", role_slug!(), ", '*')")).unsorted(),
         Field::text("target", "entitlement.target").unsorted(),
         Field::words("effect", "entitlement.effect", &["denied", "available", "default", "required"]),
+        Field::text("seat_pool_id", concat!("COALESCE(", seat_pool_slug!(), ", '')")).unsorted(),
         Field::time("create_time", "entitlement.create_time"),
     ],
     order: "create_time",
@@ -59,7 +69,8 @@ pub async fn entitlement_insert(tx: &mut Tx<'_>, new: &Entitlement) -> Result<()
     insert_one!(
         tx,
         "INSERT INTO entitlement (tenant_id, id, slug, role_id, marketplace_id, plugin_id, target, effect, \
-         max_stage, not_before, not_after, reason, floor, revision, create_time)",
+         max_stage, not_before, not_after, reason, floor, revision, create_time, app, skill, plugin_group_id, seat_pool_id, \
+         update_time)",
         [
             new.tenant_id,
             new.id,
@@ -76,6 +87,11 @@ pub async fn entitlement_insert(tx: &mut Tx<'_>, new: &Entitlement) -> Result<()
             new.floor,
             new.revision,
             new.create_time,
+            new.app.clone(),
+            new.skill.clone(),
+            new.plugin_group_id,
+            new.seat_pool_id,
+            new.update_time,
         ],
         Error::exists("entitlement", new.name())
     )
@@ -105,6 +121,27 @@ pub async fn entitlement_list(
     key: &PageKey,
 ) -> Result<Page<Entitlement>> {
     list(db, &LIST, &[("entitlement.tenant_id", Value::Id(tenant.0))], query, key).await
+}
+
+/// Writes all that can change, against the revision before.
+pub async fn entitlement_update(tx: &mut Tx<'_>, new: &Entitlement) -> Result<()> {
+    let query = "UPDATE entitlement SET max_stage = $1, not_before = $2, not_after = $3, reason = $4, seat_pool_id = $5, \
+         revision = $6, update_time = $7 WHERE tenant_id = $8 AND id = $9 AND revision = $10";
+    let rows = execute!(
+        tx,
+        sqlx::query(query)
+            .bind(new.max_stage.as_str())
+            .bind(new.not_before)
+            .bind(new.not_after)
+            .bind(&new.reason)
+            .bind(new.seat_pool_id)
+            .bind(new.revision)
+            .bind(new.update_time)
+            .bind(new.tenant_id)
+            .bind(new.id)
+            .bind(new.revision - 1)
+    )?;
+    changed_one(rows)
 }
 
 /// Deletes an entitlement in the revision that was read.

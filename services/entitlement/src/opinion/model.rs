@@ -9,8 +9,8 @@ use catalog::model::{PluginId, Stage};
 use kernel::{Result, clock::Time, ids::Slug};
 
 use crate::{
-    entitlement::model::{Effect, MaxStage},
-    policy::{Answer, Eft, Grant, Policy, Request, Row},
+    entitlement::model::{Effect, MaxStage, Part},
+    policy::{Answer, Eft, Grant, Policy, Request, Row, Thing},
 };
 
 /// Why a decision is what it is.
@@ -55,8 +55,14 @@ pub struct Rule {
     pub slug: Slug,
     /// Whom it concerns; none means everybody.
     pub role_slug: Option<Slug>,
-    /// Plugin that it concerns; none means all of the marketplace.
+    /// Plugin that it concerns; none means all of the marketplace or of the plugin group.
     pub plugin_id: Option<PluginId>,
+    /// App of the plugin that it concerns.
+    pub app: Option<String>,
+    /// Skill of the plugin that it concerns.
+    pub skill: Option<String>,
+    /// Plugin group that it concerns.
+    pub plugin_group: Option<Slug>,
     /// What happens.
     #[sqlx(try_from = "String")]
     pub effect: Effect,
@@ -67,12 +73,11 @@ pub struct Rule {
     pub not_before: Option<Time>,
     /// Until when, exclusive.
     pub not_after: Option<Time>,
-    /// Whether it asks for a seat. No stored rule does before there are seat pools.
-    #[sqlx(skip)]
-    pub needs_seat: bool,
+    /// Pool of which a seat must be held.
+    pub seat_pool: Option<Slug>,
 }
 
-/// May this principal use this plugin now?
+/// May this principal use this plugin, or this part of it, now?
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'q> {
     /// Where.
@@ -81,12 +86,16 @@ pub struct Question<'q> {
     pub principal: &'q Slug,
     /// The roles that the principal holds, inclusions followed.
     pub roles: &'q [Slug],
-    /// Whether the principal holds a seat.
-    pub seat: bool,
+    /// The pools of which the principal holds a seat.
+    pub seats: &'q [Slug],
     /// Marketplace that lists the plugin.
     pub marketplace: &'q Slug,
     /// What for.
     pub plugin: &'q Slug,
+    /// What of it.
+    pub part: &'q Part,
+    /// The plugin groups that the plugin is in.
+    pub plugin_groups: &'q [Slug],
     /// The plugin's release stage.
     pub stage: Stage,
     /// When.
@@ -172,7 +181,8 @@ const RELAXATIONS: &[&[Dimension]] = &[
     &[Maturity, Seat, Closing],
 ];
 
-/// Decides by `rules`: all those of the principal's roles and of everybody that concern the plugin or its marketplace.
+/// Decides by `rules`: all those of the principal's roles and of everybody that concern the plugin, a part of it, its
+/// marketplace or a group that it is in.
 /// An error means that there is no answer; the caller must take it for a no.
 pub async fn decide(rules: &[Rule], question: &Question<'_>) -> Result<Verdict> {
     if question.stage == Stage::Withdrawn {
@@ -216,20 +226,57 @@ async fn ask(rules: &[Rule], q: &Question<'_>, relaxed: &[Dimension]) -> Result<
     rows.extend(
         q.roles.iter().map(|role| Row::holding(q.principal.as_str(), role.as_str(), q.tenant.as_str())),
     );
-    rows.push(Row::listing(q.marketplace.as_str(), q.plugin.as_str()));
+    rows.extend(q.listings());
+    let seats: Vec<_> = q.seats.iter().map(Slug::as_str).collect();
     let request = Request {
         principal: q.principal.as_str(),
         tenant: q.tenant.as_str(),
-        marketplace: q.marketplace.as_str(),
-        plugin: q.plugin.as_str(),
+        wanted: q.wanted(),
         stage: q.stage.as_str(),
-        seat: q.seat,
+        seats: &seats,
         now: q.now,
     };
     Policy::compile(&rows).await?.ask(&request)
 }
 
+impl Question<'_> {
+    fn of_plugin(&self) -> Thing<'_> {
+        Thing::Plugin(self.marketplace.as_str(), self.plugin.as_str())
+    }
+
+    fn wanted(&self) -> Thing<'_> {
+        let (marketplace, plugin) = (self.marketplace.as_str(), self.plugin.as_str());
+        match self.part {
+            Part::Whole => self.of_plugin(),
+            Part::App(app) => Thing::App(marketplace, plugin, app),
+            Part::Skill(skill) => Thing::Skill(marketplace, plugin, skill),
+        }
+    }
+
+    /// What belongs to what: a part to its plugin, the plugin to its marketplace and to groups.
+    fn listings(&self) -> Vec<Row> {
+        let plugin = self.of_plugin();
+        let part = (*self.part != Part::Whole).then(|| Row::listing(self.wanted(), plugin));
+        let market = Row::listing(plugin, Thing::Marketplace(self.marketplace.as_str()));
+        let groups =
+            self.plugin_groups.iter().map(|group| Row::listing(plugin, Thing::Group(group.as_str())));
+        part.into_iter().chain([market]).chain(groups).collect()
+    }
+}
+
 impl Rule {
+    /// What it is about. Of the rules that a question brings, those about a plugin are about the one that is asked for.
+    fn about<'r>(&'r self, q: &'r Question<'_>) -> Thing<'r> {
+        let (marketplace, plugin) = (q.marketplace.as_str(), q.plugin.as_str());
+        match (&self.plugin_group, &self.plugin_id, &self.app, &self.skill) {
+            (Some(group), ..) => Thing::Group(group.as_str()),
+            (None, None, ..) => Thing::Marketplace(marketplace),
+            (None, Some(_), Some(app), _) => Thing::App(marketplace, plugin, app),
+            (None, Some(_), None, Some(skill)) => Thing::Skill(marketplace, plugin, skill),
+            (None, Some(_), None, None) => q.of_plugin(),
+        }
+    }
+
     fn row(&self, q: &Question<'_>, relaxed: &[Dimension]) -> Row {
         let eft = if self.effect == Effect::Denied { Eft::Deny } else { Eft::Allow };
         let holds = |dimension| eft == Eft::Deny || !relaxed.contains(&dimension);
@@ -237,10 +284,9 @@ impl Rule {
             rule: self.slug.as_str(),
             role: self.role_slug.as_ref().map(Slug::as_str),
             tenant: q.tenant.as_str(),
-            marketplace: q.marketplace.as_str(),
-            plugin: self.plugin_id.map(|_| q.plugin.as_str()),
+            target: self.about(q),
             max_stage: (eft == Eft::Allow && holds(Maturity)).then(|| self.max_stage.as_str()),
-            needs_seat: eft == Eft::Allow && self.needs_seat && holds(Seat),
+            seat_pool: self.seat_pool.as_ref().filter(|_| eft == Eft::Allow && holds(Seat)).map(Slug::as_str),
             not_before: self.not_before.filter(|_| holds(Opening)),
             not_after: self.not_after.filter(|_| holds(Closing)),
             eft,

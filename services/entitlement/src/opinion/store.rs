@@ -1,7 +1,12 @@
 //! SQL that decisions read.
 
-use catalog::model::{App, JsonList, MarketplaceId, PluginId, PluginRef, Stage};
-use kernel::{Result, db::Executor, ids::TenantId, on};
+use catalog::model::{App, JsonList, PluginRef, Stage};
+use kernel::{
+    Result,
+    db::Executor,
+    ids::{PrincipalId, Slug, TenantId},
+    on,
+};
 
 use super::model::Rule;
 
@@ -38,17 +43,45 @@ pub async fn own_get(db: &mut impl Executor, tenant: TenantId, plugin: &PluginRe
     Ok(Own { stage: stage.map(Stage::try_from).transpose()?, apps: apps.try_into()?, bound })
 }
 
-/// The rules of a tenant that concern a plugin as a whole or the whole marketplace that lists it, oldest first.
-pub async fn rule_list(
+/// The rules of a tenant that concern a plugin, a part of it, the whole marketplace that lists it or a living group that it is
+/// in, oldest first.
+pub async fn rule_list(db: &mut impl Executor, tenant: TenantId, plugin: &PluginRef) -> Result<Vec<Rule>> {
+    let query = "SELECT e.slug, r.slug AS role_slug, e.plugin_id, e.app, e.skill, g.slug AS plugin_group, e.effect, \
+         e.max_stage, e.not_before, e.not_after, s.slug AS seat_pool \
+         FROM entitlement e LEFT JOIN role r ON r.tenant_id = e.tenant_id AND r.id = e.role_id \
+         LEFT JOIN plugin_group g ON g.tenant_id = e.tenant_id AND g.id = e.plugin_group_id \
+         LEFT JOIN seat_pool s ON s.tenant_id = e.tenant_id AND s.id = e.seat_pool_id \
+         WHERE e.tenant_id = $1 AND ((e.marketplace_id = $2 AND (e.plugin_id IS NULL OR e.plugin_id = $3)) \
+           OR (g.delete_time IS NULL AND EXISTS (SELECT 1 FROM plugin_group_member m \
+             WHERE m.tenant_id = e.tenant_id AND m.plugin_group_id = e.plugin_group_id AND m.plugin_id = $3))) \
+         AND (e.role_id IS NULL OR r.id IS NOT NULL) ORDER BY e.create_time, e.id";
+    on!(db, |c| sqlx::query_as(query)
+        .bind(tenant)
+        .bind(plugin.marketplace_id)
+        .bind(plugin.plugin_id)
+        .fetch_all(c))
+}
+
+/// The living plugin groups that a plugin is in.
+pub async fn plugin_group_list(
     db: &mut impl Executor,
     tenant: TenantId,
-    marketplace: MarketplaceId,
-    plugin: PluginId,
-) -> Result<Vec<Rule>> {
-    let query = "SELECT e.slug, r.slug AS role_slug, e.plugin_id, e.effect, e.max_stage, e.not_before, e.not_after \
-         FROM entitlement e LEFT JOIN role r ON r.tenant_id = e.tenant_id AND r.id = e.role_id \
-         WHERE e.tenant_id = $1 AND e.marketplace_id = $2 AND (e.plugin_id IS NULL OR e.plugin_id = $3) \
-         AND e.target NOT LIKE '%/apps/%' AND e.target NOT LIKE '%/skills/%' \
-         AND (e.role_id IS NULL OR r.id IS NOT NULL) ORDER BY e.create_time, e.id";
-    on!(db, |c| sqlx::query_as(query).bind(tenant).bind(marketplace).bind(plugin).fetch_all(c))
+    plugin: &PluginRef,
+) -> Result<Vec<Slug>> {
+    let query = "SELECT g.slug FROM plugin_group_member m \
+         JOIN plugin_group g ON g.tenant_id = m.tenant_id AND g.id = m.plugin_group_id AND g.delete_time IS NULL \
+         WHERE m.tenant_id = $1 AND m.plugin_id = $2";
+    on!(db, |c| sqlx::query_scalar(query).bind(tenant).bind(plugin.plugin_id).fetch_all(c))
+}
+
+/// The living pools of which a principal holds a seat.
+pub async fn seat_pool_list(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    principal: PrincipalId,
+) -> Result<Vec<Slug>> {
+    let query = "SELECT s.slug FROM seat_holder h \
+         JOIN seat_pool s ON s.tenant_id = h.tenant_id AND s.id = h.seat_pool_id AND s.delete_time IS NULL \
+         WHERE h.tenant_id = $1 AND h.principal_id = $2";
+    on!(db, |c| sqlx::query_scalar(query).bind(tenant).bind(principal).fetch_all(c))
 }

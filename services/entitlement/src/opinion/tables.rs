@@ -4,13 +4,15 @@ use catalog::model::PluginRef;
 use kernel::{
     Result,
     db::Reader,
-    ids::{PrincipalId, Slug},
+    ids::{PrincipalId, Slug, TenantId},
     scope::TenantRef,
 };
 use tenancy::{
     holding::roles_with_included,
     principal::{self, model::Principal},
 };
+
+use crate::{decision::facts::store::plugin_list, entitlement::model::Part};
 
 use super::{
     model::Rule,
@@ -50,7 +52,10 @@ impl Facts for Tables<'_> {
         Ok(found.map(asked))
     }
 
-    async fn plugin(&mut self, name: &str) -> Result<Option<(Wanted, PluginRef)>> {
+    async fn plugin(&mut self, name: &str, part: &Part) -> Result<Option<(Wanted, PluginRef)>> {
+        if *part != Part::Whole && !has_part(&mut self.db, self.tenant.id, name, part).await? {
+            return Ok(None);
+        }
         let found = catalog::ops::plugin_find(&mut self.db, name).await?;
         let Some(plugin) = found else { return Ok(None) };
         let own = store::own_get(&mut self.db, self.tenant.id, &plugin).await?;
@@ -69,6 +74,24 @@ impl Facts for Tables<'_> {
     }
 
     async fn rules(&mut self, plugin: &PluginRef) -> Result<Vec<Rule>> {
-        store::rule_list(&mut self.db, self.tenant.id, plugin.marketplace_id, plugin.plugin_id).await
+        store::rule_list(&mut self.db, self.tenant.id, plugin).await
     }
+
+    async fn plugin_groups(&mut self, plugin: &PluginRef) -> Result<Vec<Slug>> {
+        store::plugin_group_list(&mut self.db, self.tenant.id, plugin).await
+    }
+
+    async fn seats(&mut self, principal: PrincipalId) -> Result<Vec<Slug>> {
+        store::seat_pool_list(&mut self.db, self.tenant.id, principal).await
+    }
+}
+
+/// Whether the plugin of that name is listed and has the part.
+async fn has_part(db: &mut Reader, tenant: TenantId, name: &str, part: &Part) -> Result<bool> {
+    let found = plugin_list(db, tenant, Some(name)).await?.pop();
+    Ok(found.is_some_and(|plugin| match part {
+        Part::Whole => true,
+        Part::App(app) => plugin.apps.contains(app),
+        Part::Skill(skill) => plugin.skills.contains(skill),
+    }))
 }

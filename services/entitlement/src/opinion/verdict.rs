@@ -9,6 +9,7 @@ use kernel::{
 use tenancy::principal::model::{PrincipalKind, PrincipalState};
 
 use super::model::{Question, Reason, Rule, Verdict, decide};
+use crate::entitlement::model::Part;
 
 /// A living principal, as far as a decision needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,19 +53,34 @@ pub trait Facts: Send {
     /// The living principal of that id.
     fn principal(&mut self, slug: &Slug) -> impl Future<Output = Result<Option<Asked>>> + Send;
 
-    /// The listed plugin of that name.
-    fn plugin(&mut self, name: &str) -> impl Future<Output = Result<Option<(Wanted, Self::Plugin)>>> + Send;
+    /// The listed plugin of that name, if it has the part.
+    fn plugin(
+        &mut self,
+        name: &str,
+        part: &Part,
+    ) -> impl Future<Output = Result<Option<(Wanted, Self::Plugin)>>> + Send;
 
     /// The roles that a principal holds, those that they take in included.
     fn roles(&mut self, principal: PrincipalId) -> impl Future<Output = Result<Vec<Slug>>> + Send;
 
-    /// The rules that concern a plugin or the whole marketplace that lists it, oldest first.
+    /// The rules that concern a plugin, a part of it, the whole marketplace that lists it or a group that it is in, oldest first.
     fn rules(&mut self, plugin: &Self::Plugin) -> impl Future<Output = Result<Vec<Rule>>> + Send;
+
+    /// The plugin groups that a plugin is in.
+    fn plugin_groups(&mut self, plugin: &Self::Plugin) -> impl Future<Output = Result<Vec<Slug>>> + Send;
+
+    /// The pools of which a principal holds a seat.
+    fn seats(&mut self, principal: PrincipalId) -> impl Future<Output = Result<Vec<Slug>>> + Send;
 }
 
 /// The first of: tenant closed to use, principal unknown or suspended, plugin unknown or withdrawn, what the rules
 /// say, connectors missing.
-pub async fn verdict<F: Facts>(facts: &mut F, who: &Slug, plugin: &str, now: Time) -> Result<Verdict> {
+pub async fn verdict<F: Facts>(
+    facts: &mut F,
+    who: &Slug,
+    (plugin, part): (&str, &Part),
+    now: Time,
+) -> Result<Verdict> {
     if facts.is_frozen() {
         return Ok(Verdict::no(Reason::TenantSuspended));
     }
@@ -74,9 +90,10 @@ pub async fn verdict<F: Facts>(facts: &mut F, who: &Slug, plugin: &str, now: Tim
     if principal.state == PrincipalState::Suspended {
         return Ok(Verdict::no(Reason::PrincipalSuspended));
     }
-    let Some(plugin) = facts.plugin(plugin).await? else {
+    let Some((wanted, plugin)) = facts.plugin(plugin, part).await? else {
         return Ok(Verdict::no(Reason::UnknownPlugin));
     };
+    let plugin = (wanted, part, plugin);
     let own = by_rules(facts, &principal, &plugin, now).await?;
     if principal.kind != PrincipalKind::Agent || !own.allowed() {
         return Ok(own);
@@ -88,7 +105,7 @@ pub async fn verdict<F: Facts>(facts: &mut F, who: &Slug, plugin: &str, now: Tim
 async fn by_owner<F: Facts>(
     facts: &mut F,
     agent: &Asked,
-    plugin: &(Wanted, F::Plugin),
+    plugin: &(Wanted, &Part, F::Plugin),
     now: Time,
 ) -> Result<Verdict> {
     let owner = match &agent.owner {
@@ -108,20 +125,22 @@ async fn by_owner<F: Facts>(
 async fn by_rules<F: Facts>(
     facts: &mut F,
     principal: &Asked,
-    (wanted, plugin): &(Wanted, F::Plugin),
+    (wanted, part, plugin): &(Wanted, &Part, F::Plugin),
     now: Time,
 ) -> Result<Verdict> {
     let held = facts.roles(principal.id).await?;
+    let (plugin_groups, seats) = (facts.plugin_groups(plugin).await?, facts.seats(principal.id).await?);
     let mut rules = facts.rules(plugin).await?;
     rules.retain(|rule| rule.role_slug.as_ref().is_none_or(|role| held.contains(role)));
     let question = Question {
         tenant: facts.tenant(),
         principal: &principal.slug,
         roles: &held,
-        // no rule asks for a seat before there are seat pools
-        seat: false,
+        seats: &seats,
         marketplace: &wanted.marketplace,
         plugin: &wanted.plugin,
+        part,
+        plugin_groups: &plugin_groups,
         stage: wanted.stage,
         now,
     };

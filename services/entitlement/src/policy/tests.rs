@@ -3,16 +3,18 @@
 use super::*;
 
 const NOW: Time = Time::from_micros(1_795_000_000_000_000);
+const CODEX: Thing<'static> = Thing::Marketplace("codex");
+const FACTSET: Thing<'static> = Thing::Plugin("codex", "factset");
+const LSEG: Thing<'static> = Thing::Plugin("codex", "lseg");
 
 fn grant(rule: &'static str, eft: Eft) -> Grant<'static> {
     Grant {
         rule,
         role: Some("banker"),
         tenant: "acme",
-        marketplace: "codex",
-        plugin: Some("factset"),
+        target: FACTSET,
         max_stage: (eft == Eft::Allow).then_some("live"),
-        needs_seat: false,
+        seat_pool: None,
         not_before: None,
         not_after: None,
         eft,
@@ -20,21 +22,13 @@ fn grant(rule: &'static str, eft: Eft) -> Grant<'static> {
 }
 
 fn request() -> Request<'static> {
-    Request {
-        principal: "maria",
-        tenant: "acme",
-        marketplace: "codex",
-        plugin: "factset",
-        stage: "live",
-        seat: false,
-        now: NOW,
-    }
+    Request { principal: "maria", tenant: "acme", wanted: FACTSET, stage: "live", seats: &[], now: NOW }
 }
 
 fn rows(grants: &[Grant<'_>]) -> Vec<Row> {
     let mut rows: Vec<_> = grants.iter().map(Row::grant).collect();
     rows.push(Row::holding("maria", "banker", "acme"));
-    rows.push(Row::listing("codex", "factset"));
+    rows.push(Row::listing(FACTSET, CODEX));
     rows
 }
 
@@ -71,11 +65,8 @@ async fn a_deny_wins_wherever_its_row_stands() {
 
 #[tokio::test]
 async fn noting_what_matched_never_changes_casbins_answer() {
-    let kinds = [
-        grant("r", Eft::Allow),
-        grant("r", Eft::Deny),
-        Grant { plugin: Some("lseg"), ..grant("r", Eft::Deny) },
-    ];
+    let kinds =
+        [grant("r", Eft::Allow), grant("r", Eft::Deny), Grant { target: LSEG, ..grant("r", Eft::Deny) }];
     for case in 0..81_usize {
         let names: Vec<_> = (0..4).map(|i| format!("r{i}")).collect();
         let pick = |i: u32| kinds[case / 3_usize.pow(i) % 3].clone();
@@ -92,7 +83,7 @@ async fn a_policy_answers_each_question_anew() {
     let mut policy = Policy::compile(&rows(&[grant("a", Eft::Allow)])).await.unwrap();
     for _ in 0..2 {
         assert_eq!(policy.ask(&request()).unwrap(), answer(true, &["a"]));
-        assert_eq!(policy.ask(&Request { plugin: "lseg", ..request() }).unwrap(), answer(false, &[]));
+        assert_eq!(policy.ask(&Request { wanted: LSEG, ..request() }).unwrap(), answer(false, &[]));
         assert_eq!(policy.ask(&Request { principal: "ann", ..request() }).unwrap(), answer(false, &[]));
     }
 }
@@ -105,8 +96,11 @@ async fn no_rows_allow_nothing_and_an_empty_field_is_refused() {
     let empty = [
         Request { principal: "", ..r },
         Request { tenant: "", ..r },
-        Request { marketplace: "", ..r },
-        Request { plugin: "", ..r },
+        Request { wanted: Thing::Plugin("", "factset"), ..r },
+        Request { wanted: Thing::Plugin("codex", ""), ..r },
+        Request { wanted: Thing::App("codex", "factset", ""), ..r },
+        Request { wanted: Thing::Skill("codex", "factset", ""), ..r },
+        Request { seats: &["standard", ""], ..r },
         Request { stage: "", ..r },
     ];
     for r in empty {
@@ -145,6 +139,9 @@ async fn a_malformed_column_is_refused() {
         (5, "beta"),
         (5, "Live"),
         (6, "seat"),
+        (6, "held"),
+        (6, "seat:"),
+        (6, "seat:a seat:b"),
         (7, "2026-11-05T10:30:00Z"),
         (8, "9999-12-31"),
     ];
@@ -182,7 +179,7 @@ async fn a_role_counts_in_its_own_tenant_only() {
     let rows = [
         Row::grant(&grant("a", Eft::Allow)),
         Row::holding("maria", "banker", "other"),
-        Row::listing("codex", "factset"),
+        Row::listing(FACTSET, CODEX),
     ];
     let mut policy = Policy::compile(&rows).await.unwrap();
     assert!(!policy.ask(&request()).unwrap().allowed);
@@ -192,13 +189,133 @@ async fn a_role_counts_in_its_own_tenant_only() {
 #[tokio::test]
 async fn names_of_different_kinds_never_meet_in_the_role_graph() {
     // `g` and `g2` share a graph: a role, a marketplace and a tenant of one and the same id
-    let same = Grant { role: Some("codex"), plugin: None, ..grant("a", Eft::Allow) };
-    let listed = [Row::grant(&same), Row::listing("codex", "factset")];
+    let same = Grant { role: Some("codex"), target: CODEX, ..grant("a", Eft::Allow) };
+    let listed = [Row::grant(&same), Row::listing(FACTSET, CODEX)];
     let mut policy = Policy::compile(&listed).await.unwrap();
     assert!(!policy.ask(&Request { principal: "codex", ..request() }).unwrap().allowed);
     let held = [Row::grant(&same), Row::holding("maria", "codex", "acme")];
     let mut policy = Policy::compile(&held).await.unwrap();
     assert!(!policy.ask(&request()).unwrap().allowed);
+}
+
+#[tokio::test]
+async fn groups_plugins_and_parts_of_one_id_are_different_things() {
+    let things = [
+        Thing::Marketplace("x"),
+        Thing::Group("x"),
+        Thing::Plugin("codex", "x"),
+        Thing::App("codex", "factset", "x"),
+        Thing::Skill("codex", "factset", "x"),
+    ];
+    for target in things {
+        let mut policy = Policy::compile(&rows(&[Grant { target, ..grant("a", Eft::Allow) }])).await.unwrap();
+        for wanted in things {
+            let answer = policy.ask(&Request { wanted, ..request() }).unwrap();
+            assert_eq!(answer.allowed, wanted == target, "{wanted:?} by a rule about {target:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_is_not_ours_is_refused_whatever_it_would_mean() {
+    // of roles in roles, casbin's limit on depth depends on the shape of the graph: no row has any
+    let link = |kind, cells: [&str; 3]| Row { kind, cells: cells.map(str::to_owned).to_vec() };
+    for row in [
+        link("g", ["role:banker", "role:clerk", "tenant:acme"]),
+        link("g", ["principal:maria", "role:banker", "*"]),
+        link("g", ["principal:maria", "seat:a", "tenant:acme"]),
+        link("g2", ["marketplace:a", "marketplace:b", "catalog"]),
+        link("g2", ["plugin:a/b", "plugin:a/c", "catalog"]),
+        link("g2", ["app:a/b/c", "marketplace:a", "catalog"]),
+        link("g2", ["app:a/b/c", "pgroup:a", "catalog"]),
+        link("g2", ["pgroup:a", "pgroup:b", "catalog"]),
+        link("g2", ["plugin:a/b", "pgroup:a", "tenant:acme"]),
+        link("g2", ["plugin:a/b", "role:a", "catalog"]),
+    ] {
+        assert!(Policy::compile(&[row.clone()]).await.is_err(), "{row:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_part_is_two_links_from_its_group_and_marketplace_beside_many_others() {
+    let search = Thing::App("codex", "factset", "search");
+    for target in [FACTSET, CODEX, Thing::Group("network")] {
+        let mut rows = vec![
+            Row::grant(&Grant { target, ..grant("a", Eft::Allow) }),
+            Row::holding("maria", "banker", "acme"),
+            Row::listing(search, FACTSET),
+            Row::listing(FACTSET, CODEX),
+        ];
+        let groups: Vec<_> = (0..40).map(|n| format!("g{n}")).chain(["network".to_owned()]).collect();
+        rows.extend(groups.iter().map(|group| Row::listing(FACTSET, Thing::Group(group))));
+        let mut policy = Policy::compile(&rows).await.unwrap();
+        assert!(policy.ask(&Request { wanted: search, ..request() }).unwrap().allowed, "{target:?}");
+        assert!(!policy.ask(&Request { wanted: LSEG, ..request() }).unwrap().allowed, "{target:?}");
+    }
+}
+
+#[tokio::test]
+async fn text_that_casbin_knows_as_code_is_text() {
+    for code in
+        ["eval(true)", "true", "r.sub", "*", "/.*/", "keyMatch(1)", "a, b", "\"quoted\"", "(", "[a", "{"]
+    {
+        let skill = Thing::Skill("codex", "factset", code);
+        let rows = rows(&[Grant { target: skill, ..grant(code, Eft::Allow) }]);
+        let mut policy = Policy::compile(&rows).await.unwrap();
+        assert!(!policy.ask(&request()).unwrap().allowed, "{code}");
+        assert_eq!(policy.ask(&Request { wanted: skill, ..request() }).unwrap(), answer(true, &[code]));
+    }
+    assert!(Policy::compile(&[row_with(1, "eval(true)")]).await.is_err());
+    assert!(Policy::compile(&[row_with(3, "eval(true)")]).await.is_err());
+}
+
+#[tokio::test]
+async fn what_was_denied_by_rows_that_are_gone_or_granted_by_them_is_gone_with_the_policy() {
+    // casbin keeps the links of roles when a policy is cleared, so a policy is never changed but built anew
+    let held = rows(&[grant("a", Eft::Allow)]);
+    let mut enforcer = Enforcer::new(DefaultModel::from_str(MODEL).await.unwrap(), ()).await.unwrap();
+    for row in &held {
+        let section = if row.kind == "p" { "p" } else { "g" };
+        enforcer.get_mut_model().add_policy(section, row.kind, row.cells.clone());
+    }
+    enforcer.build_role_links().unwrap();
+    enforcer.clear_policy().await.unwrap();
+    let link =
+        enforcer.get_role_manager().read().has_link("principal:maria", "role:banker", Some("tenant:acme"));
+    assert!(link, "casbin has changed: a cleared policy has no links any more");
+    let mut anew = Policy::compile(&[Row::grant(&grant("a", Eft::Allow))]).await.unwrap();
+    assert!(!anew.ask(&request()).unwrap().allowed);
+}
+
+#[test]
+fn the_model_has_one_policy_and_one_matcher_and_calls_functions_of_ours_alone() {
+    let lines: Vec<_> = MODEL.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).collect();
+    let keys: Vec<_> = lines.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(keys, ["r", "p", "g", "g2", "e", "m"]);
+    let matcher = lines.last().unwrap();
+    let calls: std::collections::BTreeSet<_> = matcher
+        .match_indices('(')
+        .filter_map(|(at, _)| matcher[..at].rsplit(|c: char| !c.is_alphanumeric()).next())
+        .filter(|name| !name.is_empty())
+        .collect();
+    assert_eq!(calls.into_iter().collect::<Vec<_>>(), ["g", "g2", "seatOk", "stageOk"]);
+}
+
+#[test]
+fn a_seat_is_held_or_not_and_an_unknown_word_is_none() {
+    let ok = |held: &str, needed: &str| seat_ok(held.into(), needed.into()).as_bool().unwrap();
+    assert!(ok("none", "any") && ok("seat:a", "any"));
+    assert!(ok("seat:a", "seat:a") && ok("seat:b seat:a", "seat:a"));
+    for (held, needed) in [
+        ("none", "seat:none"),
+        ("none", "none"),
+        ("", ""),
+        ("seat:ab", "seat:a"),
+        ("a", "a"),
+        ("*", "seat:a"),
+    ] {
+        assert!(!ok(held, needed), "{held} {needed}");
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use super::{
     ops::{action, find, parse},
     store,
 };
-use crate::{principal, sibling::sibling};
+use crate::{floor::group_guard, principal, sibling::sibling};
 
 pub(super) const ADD: Action =
     action("provost.group.v1.GroupService/AddGroupMember", "add_member", Class::Write);
@@ -53,6 +53,7 @@ pub async fn group_member_remove(ctx: &Ctx, name: &str, member: &str) -> Result<
     let (tenant, slug) = parse("name", name)?;
     let scope = ctx.tenant("name", &tenant).await?;
     let permit = ctx.authorize(REMOVE, &scope).await?;
+    group_guard(ctx, REMOVE, &scope, &slug).await?;
     let mut tx = ctx.begin(&permit).await?;
     if let Some(first) = tx.replayed()? {
         return Ok(first);

@@ -18,6 +18,7 @@ use super::{
     model::{Group, GroupId, GroupPatch, NewGroup},
     store,
 };
+use crate::floor::group_guard;
 
 pub(super) const fn action(rpc: &'static str, verb: &'static str, class: Class) -> Action {
     Action { rpc, noun: "group", verb, class, scopes: &[ScopeKind::Tenant] }
@@ -91,6 +92,9 @@ async fn change(
     let (tenant, slug) = parse("name", name)?;
     let scope = ctx.tenant("name", &tenant).await?;
     let permit = ctx.authorize(action, &scope).await?;
+    if action.verb == DELETE.verb {
+        group_guard(ctx, action, &scope, &slug).await?;
+    }
     let mut tx = ctx.begin(&permit).await?;
     if let Some(first) = tx.replayed()? {
         return Ok(first);

@@ -16,7 +16,7 @@ use super::{
     ops::{action, find, parse},
     store,
 };
-use crate::{sibling::sibling, tenant::store as tenants};
+use crate::{floor::role_guard, sibling::sibling, tenant::store as tenants};
 
 pub(super) const INCLUDE: Action = action("provost.role.v1.RoleService/IncludeRole", "include", Class::Write);
 pub(super) const EXCLUDE: Action = action("provost.role.v1.RoleService/ExcludeRole", "exclude", Class::Write);
@@ -50,13 +50,15 @@ pub async fn role_exclude(ctx: &Ctx, name: &str, included: &str) -> Result<Role>
     let (tenant, slug) = parse("name", name)?;
     let scope = ctx.tenant("name", &tenant).await?;
     let permit = ctx.authorize(EXCLUDE, &scope).await?;
+    let tenant = scope.tenant()?;
+    let other = sibling(tenant, "included_role", "role", included)?;
+    role_guard(ctx, EXCLUDE, &scope, &other).await?;
     let mut tx = ctx.begin(&permit).await?;
     if let Some(first) = tx.replayed()? {
         return Ok(first);
     }
-    let tenant = scope.tenant()?;
     let before = find(&mut tx, tenant, &slug).await?;
-    let other = find(&mut tx, tenant, &sibling(tenant, "included_role", "role", included)?).await?;
+    let other = find(&mut tx, tenant, &other).await?;
     if role_inclusion_delete(&mut tx, &before, &other).await? == 0 {
         return Err(Error::not_found("included role", included));
     }

@@ -25,7 +25,7 @@ use super::{
     model::Role,
     ops::{action, find, parse},
 };
-use crate::{group, principal, sibling::sibling};
+use crate::{floor::role_guard, group, principal, sibling::sibling};
 
 pub(super) const ADD: Action =
     action("provost.role.v1.RoleService/AddRoleMember", "add_member", Class::Write);
@@ -119,6 +119,7 @@ pub async fn role_member_remove(ctx: &Ctx, name: &str, member: &str) -> Result<R
     let (tenant, slug) = parse("name", name)?;
     let scope = ctx.tenant("name", &tenant).await?;
     let permit = ctx.authorize(REMOVE, &scope).await?;
+    role_guard(ctx, REMOVE, &scope, &slug).await?;
     let mut tx = ctx.begin(&permit).await?;
     if let Some(first) = tx.replayed()? {
         return Ok(first);

@@ -109,6 +109,8 @@ const ENTITIES: [&str; 16] = [
     "entitlement",
     "connector_binding",
     "stage_override",
+    "plugin_group",
+    "seat_pool",
     "marketplace",
     "plugin",
     "token",

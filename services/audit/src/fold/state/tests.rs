@@ -214,3 +214,64 @@ proptest! {
         prop_assert_eq!(state, folded(&events));
     }
 }
+
+fn rule(id: u128, ended: bool, revision: i64) -> Entry {
+    let sides = |value: Value| if ended { (value, json!(null)) } else { (json!(null), value) };
+    let (id, slug, revision) =
+        (sides(json!(Uuid::from_u128(id))), sides(json!("may")), sides(json!(revision)));
+    let chg = vec![("id", id.0, id.1), ("slug", slug.0, slug.1), ("revision", revision.0, revision.1)];
+    let act = if ended { "entitlement.delete" } else { "entitlement.create" };
+    entry(act, &[("entitlement", "tenants/acme/entitlements/may")], chg)
+}
+
+fn reworded(id: u128, from: i64, reason: &str) -> Entry {
+    let uid = Uuid::from_u128(id).to_string();
+    let chg = vec![("reason", json!("x"), json!(reason)), ("revision", json!(from), json!(from + 1))];
+    entry("entitlement.update", &[("entitlement", "tenants/acme/entitlements/may"), ("uid", &uid)], chg)
+}
+
+/// Reasons and revisions of the rules that are there.
+fn rules(state: &State) -> Vec<(String, i64)> {
+    let spec = &row::ENTITLEMENT;
+    let rows = state.entitlements.rows.values();
+    rows.map(|r| (r.text(spec, "reason").to_owned(), r.get(spec, "revision").as_i64().unwrap())).collect()
+}
+
+#[test]
+fn the_terms_of_a_rule_are_folded_along_its_revisions_and_not_into_the_next_rule_of_that_name() {
+    let changes = [rule(1, false, 1), reworded(1, 1, "one"), reworded(1, 2, "two")];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [2, 0, 1], [1, 2, 0], [2, 1, 0]] {
+        let state = folded(&order.map(|at: usize| changes[at].clone()));
+        assert_eq!(rules(&state), [("two".to_owned(), 3)], "{order:?}");
+        assert!(state.entitlements.early.is_empty());
+    }
+    let again = [
+        rule(1, false, 1),
+        rule(1, true, 2),
+        rule(2, false, 1),
+        reworded(1, 1, "late"),
+        reworded(2, 1, "new"),
+    ];
+    let mut state = folded(&again);
+    assert_eq!(rules(&state), [("new".to_owned(), 2)]);
+    assert!(state.entitlements.close(&row::ENTITLEMENT).is_empty(), "what has ended misses nothing");
+    assert_eq!(rules(&state), [("new".to_owned(), 2)]);
+}
+
+#[test]
+fn a_lost_change_of_a_rule_is_told_by_the_revision_that_nothing_leads_from() {
+    let mut state = folded(&[rule(1, false, 1), reworded(1, 2, "third")]);
+    assert_eq!(rules(&state), [(String::new(), 1)]);
+    assert_eq!(state.entitlements.close(&row::ENTITLEMENT), [(Uuid::from_u128(1), 1)]);
+    assert_eq!(rules(&state), [("third".to_owned(), 3)]);
+}
+
+#[test]
+fn a_row_that_was_kept_before_there_were_so_many_columns_takes_them() {
+    let spec = &row::ENTITLEMENT;
+    let mut old: Row =
+        serde_json::from_value(json!(vec![json!("x"); spec.columns.len() + spec.beside.len()])).unwrap();
+    assert_eq!((old.get(spec, "floor"), old.text(spec, "role_slug")), (&Value::Null, "x"));
+    old.put(spec, "update_time", json!("now"));
+    assert_eq!((old.get(spec, "floor"), old.text(spec, "update_time")), (&Value::Null, "now"));
+}

@@ -8,7 +8,7 @@ use kernel::{Error, Result, clock::Time, db::Executor, ids::TenantId, on};
 
 use crate::{
     binding::model as binding,
-    decision::model::{Wanted, plugin_name},
+    decision::model::plugin_name,
     entitlement::model::{Effect as Stored, MaxStage as Ceiling},
     stage_override::model::effective,
 };
@@ -167,6 +167,78 @@ pub async fn role_list_including(
     on!(db, |c| sqlx::query_scalar(query).bind(tenant).bind(role).fetch_all(c))
 }
 
+/// All plugin groups, deleted ones too.
+pub async fn plugin_group_list(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    only: Option<&str>,
+) -> Result<Vec<String>> {
+    let rows: Result<Vec<(String,)>> =
+        some_or_all!(db, tenant, only, "SELECT slug FROM plugin_group WHERE tenant_id = $1", "slug = $2");
+    Ok(rows?.into_iter().map(|(slug,)| slug).collect())
+}
+
+/// Living plugin groups with the marketplaces and ids of their listed plugins.
+pub async fn plugin_group_member_list(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    only: Option<&str>,
+) -> Result<Vec<(String, String, String)>> {
+    some_or_all!(
+        db,
+        tenant,
+        only,
+        "SELECT g.slug, k.slug, p.slug FROM plugin_group_member m \
+         JOIN plugin_group g ON g.tenant_id = m.tenant_id AND g.id = m.plugin_group_id AND g.delete_time IS NULL \
+         JOIN marketplace k ON k.id = m.marketplace_id \
+         JOIN plugin p ON p.marketplace_id = m.marketplace_id AND p.id = m.plugin_id AND p.delete_time IS NULL \
+         WHERE m.tenant_id = $1",
+        "g.slug = $2"
+    )
+}
+
+/// All seat pools, deleted ones too.
+pub async fn seat_pool_list(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    only: Option<&str>,
+) -> Result<Vec<String>> {
+    let rows: Result<Vec<(String,)>> =
+        some_or_all!(db, tenant, only, "SELECT slug FROM seat_pool WHERE tenant_id = $1", "slug = $2");
+    Ok(rows?.into_iter().map(|(slug,)| slug).collect())
+}
+
+/// Living seat pools with their living holders.
+pub async fn seat_holder_list(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    only: Option<&str>,
+) -> Result<Vec<(String, String)>> {
+    some_or_all!(
+        db,
+        tenant,
+        only,
+        "SELECT s.slug, p.slug FROM seat_holder h \
+         JOIN seat_pool s ON s.tenant_id = h.tenant_id AND s.id = h.seat_pool_id AND s.delete_time IS NULL \
+         JOIN principal p ON p.scope_id = h.tenant_id AND p.id = h.principal_id AND p.delete_time IS NULL \
+         WHERE h.tenant_id = $1",
+        "s.slug = $2"
+    )
+}
+
+/// The pools of which a principal holds a seat.
+pub async fn seat_pool_list_of(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    principal: &str,
+) -> Result<Vec<String>> {
+    let query = "SELECT s.slug FROM principal p \
+         JOIN seat_holder h ON h.tenant_id = p.scope_id AND h.principal_id = p.id \
+         JOIN seat_pool s ON s.tenant_id = h.tenant_id AND s.id = h.seat_pool_id \
+         WHERE p.scope_id = $1 AND p.slug = $2";
+    on!(db, |c| sqlx::query_scalar(query).bind(tenant).bind(principal).fetch_all(c))
+}
+
 #[derive(sqlx::FromRow)]
 struct PluginRow {
     marketplace: String,
@@ -293,9 +365,12 @@ pub async fn stage_list(
 struct RuleRow {
     slug: String,
     role: Option<String>,
-    marketplace: String,
+    marketplace: Option<String>,
     plugin: Option<String>,
-    target: String,
+    app: Option<String>,
+    skill: Option<String>,
+    plugin_group: Option<String>,
+    seat_pool: Option<String>,
     #[sqlx(try_from = "String")]
     effect: Stored,
     #[sqlx(try_from = "String")]
@@ -310,10 +385,18 @@ impl TryFrom<RuleRow> for Rule {
     type Error = Error;
 
     fn try_from(row: RuleRow) -> Result<Self> {
-        let target = match row.plugin {
-            // its target says of which part
-            Some(_) => Wanted::parse("target", &row.target)?.into_target(),
-            None => Target::Marketplace(row.marketplace),
+        let target = match (row.marketplace, row.plugin, row.plugin_group) {
+            (None, None, Some(group)) => Target::PluginGroup(group),
+            (Some(marketplace), None, None) => Target::Marketplace(marketplace),
+            (Some(marketplace), Some(plugin), None) => {
+                let plugin = plugin_id(&marketplace, &plugin);
+                match (row.app, row.skill) {
+                    (Some(app), _) => Target::App { plugin, app },
+                    (None, Some(skill)) => Target::Skill { plugin, skill },
+                    (None, None) => Target::Plugin(plugin),
+                }
+            }
+            _ => return Err(Error::internal(format!("target of rule `{}` in the database", row.slug))),
         };
         Ok(Self {
             id: row.slug,
@@ -326,7 +409,7 @@ impl TryFrom<RuleRow> for Rule {
                 Ceiling::Preview => MaxStage::Preview,
                 Ceiling::Live => MaxStage::Live,
             },
-            seat_pool: None,
+            seat_pool: row.seat_pool,
             not_before: row.not_before.map(Time::micros),
             not_after: row.not_after.map(Time::micros),
             level: if row.floor { Level::Floor } else { Level::Ordinary },
@@ -346,17 +429,19 @@ impl From<Stored> for Effect {
     }
 }
 
-/// Rules about marketplaces and listed plugins.
+/// Rules about marketplaces, listed plugins and plugin groups.
 pub async fn rule_list(db: &mut impl Executor, tenant: TenantId, only: Option<&str>) -> Result<Vec<Rule>> {
     let rows: Result<Vec<RuleRow>> = some_or_all!(
         db,
         tenant,
         only,
         "SELECT e.slug, r.slug AS role, m.slug AS marketplace, p.slug AS plugin, e.effect, e.max_stage, \
-         e.not_before, e.not_after, e.reason, e.target, e.floor FROM entitlement e \
-         JOIN marketplace m ON m.id = e.marketplace_id \
+         e.not_before, e.not_after, e.reason, e.floor, e.app, e.skill, g.slug AS plugin_group, s.slug AS seat_pool \
+         FROM entitlement e LEFT JOIN marketplace m ON m.id = e.marketplace_id \
          LEFT JOIN plugin p ON p.marketplace_id = e.marketplace_id AND p.id = e.plugin_id AND p.delete_time IS NULL \
          LEFT JOIN role r ON r.tenant_id = e.tenant_id AND r.id = e.role_id \
+         LEFT JOIN plugin_group g ON g.tenant_id = e.tenant_id AND g.id = e.plugin_group_id \
+         LEFT JOIN seat_pool s ON s.tenant_id = e.tenant_id AND s.id = e.seat_pool_id \
          WHERE e.tenant_id = $1 AND (e.plugin_id IS NULL OR p.id IS NOT NULL)",
         "e.slug = $2"
     );

@@ -16,11 +16,14 @@ fn rule(id: &str, role: &str, effect: Effect) -> Rule {
         slug: slug(id),
         role_slug: (role != "*").then(|| slug(role)),
         plugin_id: Some(PluginId(Uuid::nil())),
+        app: None,
+        skill: None,
+        plugin_group: None,
         effect,
         max_stage: MaxStage::Live,
         not_before: None,
         not_after: None,
-        needs_seat: false,
+        seat_pool: None,
     }
 }
 
@@ -33,6 +36,18 @@ fn deny(id: &str) -> Rule {
 }
 
 impl Rule {
+    fn on_app(self, app: &str) -> Self {
+        Self { app: Some(app.to_owned()), ..self }
+    }
+
+    fn on_skill(self, skill: &str) -> Self {
+        Self { skill: Some(skill.to_owned()), ..self }
+    }
+
+    fn on_group(self, group: &str) -> Self {
+        Self { plugin_group: Some(slug(group)), plugin_id: None, ..self }
+    }
+
     fn whole_marketplace(self) -> Self {
         Self { plugin_id: None, ..self }
     }
@@ -42,7 +57,7 @@ impl Rule {
     }
 
     fn with_seat(self) -> Self {
-        Self { needs_seat: true, ..self }
+        Self { seat_pool: Some(slug("standard")), ..self }
     }
 
     fn from(self, micros: i64) -> Self {
@@ -56,15 +71,22 @@ impl Rule {
 
 /// The verdict for a banker on a plugin of `stage`.
 async fn at(stage: Stage, rules: &[Rule]) -> Verdict {
+    of(stage, &Part::Whole, &[], rules).await
+}
+
+/// The same for a part of it, and a banker with seats. The plugin is in the group `network`.
+async fn of(stage: Stage, part: &Part, seats: &[Slug], rules: &[Rule]) -> Verdict {
     let [tenant, principal, role, marketplace, plugin] =
         ["acme", "maria", "banker", "codex", "factset"].map(slug);
     let question = Question {
         tenant: &tenant,
         principal: &principal,
         roles: &[role],
-        seat: false,
+        seats,
         marketplace: &marketplace,
         plugin: &plugin,
+        part,
+        plugin_groups: &[slug("network")],
         stage,
         now: Time::from_micros(NOW),
     };
@@ -208,9 +230,11 @@ async fn what_cannot_be_asked_is_an_error_and_no_answer() {
         tenant: &tenant,
         principal: &principal,
         roles: &[],
-        seat: false,
+        seats: &[],
         marketplace: &marketplace,
         plugin: &plugin,
+        part: &Part::Whole,
+        plugin_groups: &[],
         stage: Stage::Live,
         now: Time::from_micros(NOW),
     };
@@ -236,4 +260,62 @@ fn an_agent_may_what_it_and_its_owner_may() {
     assert_eq!(no.clone().and_owner(Verdict::no(Reason::NoMatchingRule)), no);
     let suspended = Verdict::no(Reason::PrincipalSuspended);
     assert_eq!(yes(&["a"]).and_owner(suspended).reason, Reason::OwnerNotEntitled);
+}
+
+#[tokio::test]
+async fn a_deny_on_a_plugin_covers_its_parts_and_a_deny_on_a_part_leaves_the_rest() {
+    let (search, files, draft) =
+        (Part::App("search".to_owned()), Part::App("files".to_owned()), Part::Skill("draft".to_owned()));
+    let why = async |part: &Part, rules: &[Rule]| of(Stage::Live, part, &[], rules).await.reason;
+    let denied = [allow("a"), deny("d").on_app("search")];
+    assert_eq!(why(&search, &denied).await, Reason::ExplicitDeny);
+    for part in [&Part::Whole, &files, &draft, &Part::Skill("search".to_owned())] {
+        assert_eq!(why(part, &denied).await, Reason::Allowed, "{part:?}");
+    }
+    for rule in [deny("d"), deny("d").whole_marketplace(), deny("d").on_group("network")] {
+        for part in [&Part::Whole, &search, &draft] {
+            let rules = [allow("a").on_app("search"), allow("b"), rule.clone()];
+            assert_eq!(why(part, &rules).await, Reason::ExplicitDeny, "{part:?}");
+        }
+    }
+    let only = [allow("a").on_skill("draft")];
+    assert_eq!(why(&draft, &only).await, Reason::Allowed);
+    for part in [&Part::Whole, &search, &Part::App("draft".to_owned())] {
+        assert_eq!(why(part, &only).await, Reason::NoMatchingRule, "{part:?}");
+    }
+    // vendors choose the keys of parts
+    for key in ["*", "Fact Set.v2", "größe, x", "a\"b", "plugin:codex", " "] {
+        let part = Part::App(key.to_owned());
+        assert_eq!(why(&part, &[allow("a"), deny("d").on_app(key)]).await, Reason::ExplicitDeny, "{key}");
+        assert_eq!(why(&search, &[allow("a"), deny("d").on_app(key)]).await, Reason::Allowed, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_rule_about_a_group_is_about_the_plugins_in_it() {
+    assert_eq!(live(&[allow("a").on_group("network")]).await, because(Reason::Allowed, &["a"]));
+    assert_eq!(live(&[allow("a").on_group("other")]).await, because(Reason::NoMatchingRule, &[]));
+    assert_eq!(
+        live(&[allow("a"), deny("d").on_group("network")]).await,
+        because(Reason::ExplicitDeny, &["d"])
+    );
+    assert_eq!(live(&[allow("a"), deny("d").on_group("other")]).await, because(Reason::Allowed, &["a"]));
+}
+
+#[tokio::test]
+async fn a_seat_of_the_rules_own_pool_is_needed_and_several_can_be_held() {
+    let rules = [allow("a").with_seat()];
+    let seats = |pools: &[&str]| pools.iter().map(|pool| slug(pool)).collect::<Vec<_>>();
+    for (held, reason) in [
+        (seats(&[]), Reason::SeatRequired),
+        (seats(&["other"]), Reason::SeatRequired),
+        (seats(&["standard-2", "stand", "any", "none"]), Reason::SeatRequired),
+        (seats(&["standard"]), Reason::Allowed),
+        (seats(&["other", "standard"]), Reason::Allowed),
+    ] {
+        assert_eq!(of(Stage::Live, &Part::Whole, &held, &rules).await.reason, reason, "{held:?}");
+    }
+    // a pool may be called what stands for "no seat needed"
+    let any = Rule { seat_pool: Some(slug("any")), ..allow("a") };
+    assert_eq!(of(Stage::Live, &Part::Whole, &[], &[any]).await.reason, Reason::SeatRequired);
 }
