@@ -95,15 +95,16 @@ impl Log {
             let bytes =
                 self.files.0.get(&bundle.path()).ok_or_else(|| format!("{} is missing", bundle.path()))?;
             let entries = tlog::decode_bundle(bytes, bundle.width()).map_err(|e| e.to_string())?;
-            let asked: Vec<_> = (bundle.start()..bundle.end()).map(|n| stored_hash_index(0, n)).collect();
+            let all = bundle.start()..bundle.start() + u64::from(bundle.width());
+            let asked: Vec<_> = all.clone().map(|n| stored_hash_index(0, n)).collect();
             let read = through.read_hashes(&asked).map_err(|e| format!("{}: {e}", bundle.path()))?;
-            for ((index, entry), leaf) in (bundle.start()..).zip(entries).zip(read) {
+            for ((index, entry), leaf) in all.clone().zip(entries).zip(read) {
                 if record_hash(entry).0 != leaf.0 {
                     return Err(format!("entry {index} does not hash to its leaf"));
                 }
                 leaves.push((index, leaf));
             }
-            let ends = [bundle.start(), bundle.end() - 1].map(|n| leaves[usize::try_from(n).unwrap()]);
+            let ends = [all.start, all.end - 1].map(|n| leaves[usize::try_from(n).unwrap()]);
             self.prove(&self.files, &ends).map_err(|e| format!("{}: {e}", bundle.path()))?;
         }
         if leaves.len() as u64 == self.size() { Ok(leaves) } else { Err(format!("{} leaves", leaves.len())) }

@@ -1,16 +1,17 @@
 //! Every parser on arbitrary bytes, and on good input that was damaged: none panics, and what one accepts it writes
-//! again byte for byte. A short run; `PROPTEST_CASES=1000000 cargo test -p tlog fuzz` is a long one.
+//! again byte for byte. Whatever is computed from tiles on tiles that lie: it ends, and nothing that was altered passes. A short
+//! run; `PROPTEST_CASES=1000000 cargo test -p tlog fuzz` is a long one.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use proptest::prelude::*;
 
 use crate::{
-    AddCheckpoint, Checkpoint, Cosigner, EMPTY_ROOT, Hash, Note, Receipt, Resource, Signature, Tile, TileId,
-    Vkey, consistency_proof, decode_bundle, encode_bundle, inclusion_proof, parse_cosignatures, parse_size,
-    root_hash,
-    testing::{ORIGIN, TILES, entry, signer, vkey},
-    verify_consistency, verify_inclusion,
+    AddCheckpoint, Appender, Checkpoint, Cosigner, EMPTY_ROOT, Hash, Note, Receipt, Resource, Signature,
+    Tile, TileId, TileSet, Vkey, audit, consistency_proof, decode_bundle, encode_bundle, inclusion_proof,
+    parse_cosignatures, parse_size, right_edge, root_hash,
+    testing::{Mirror, ORIGIN, TILES, entry, signer, vkey},
+    tiles_for_inclusion, verify_consistency, verify_inclusion,
 };
 
 /// One good input for each parser.
@@ -139,5 +140,131 @@ proptest! {
             damage(&mut bytes, kind, place, value, with.get::<Vec<u8>>(&CORPUS));
         }
         every_parser(&bytes)?;
+    }
+}
+
+/// Mirrors of a few sizes: made once, damaged very often.
+static MIRRORS: LazyLock<Vec<Mirror>> =
+    LazyLock::new(|| [0, 1, 2, 255, 256, 257, 600, 1_025].map(Mirror::of).into());
+
+/// Sizes that a liar may claim: small, large, and at the ends.
+fn any_size() -> impl Strategy<Value = u64> {
+    prop_oneof![0..1_300_u64, any::<u64>(), Just(u64::MAX), (0..64_u32).prop_map(|bits| 1 << bits)]
+}
+
+/// A tile with a place in some tree and as many hashes as its name says, all of them made up.
+fn any_tile() -> impl Strategy<Value = Tile> {
+    let index = prop_oneof![0..6_u64, any::<u64>()];
+    let few = prop::collection::vec(any::<u8>(), 1..=256);
+    (0..9_u8, index, few).prop_filter_map("no such tile", |(level, index, bytes)| {
+        let hashes = bytes.into_iter().map(|byte| Hash([byte; Hash::LEN])).collect();
+        Tile::new(level, index, hashes).ok()
+    })
+}
+
+/// Damage to a file: which, of what kind, where, and with what.
+type Damage = (prop::sample::Index, u8, prop::sample::Index, u8);
+
+proptest! {
+    #[test]
+    fn fuzz_mirrors_that_were_damaged(
+        of: prop::sample::Index,
+        minimum in 0..1_300_u64,
+        damages in prop::collection::vec(any::<Damage>(), 0..4),
+        claimed in prop::option::weighted(0.2, any_size()),
+    ) {
+        let good = of.get::<Mirror>(&MIRRORS);
+        let mut bad = good.clone();
+        let names: Vec<_> = good.files.keys().cloned().collect();
+        for (file, kind, place, value) in damages {
+            if names.is_empty() {
+                break;
+            }
+            let name = &names[file.index(names.len())];
+            match (kind % 9, bad.files.get_mut(name)) {
+                (8, _) => _ = bad.files.remove(name),
+                (7, _) => {
+                    let other = good.files[&names[place.index(names.len())]].clone();
+                    bad.files.insert(name.clone(), other);
+                }
+                (kind, Some(bytes)) => damage(bytes, kind, place, value, b"more"),
+                (_, None) => {}
+            }
+        }
+        let size = good.checkpoint.size();
+        let claimed = claimed.unwrap_or(size);
+        let checkpoint = Checkpoint::new(ORIGIN, claimed, *good.checkpoint.root()).unwrap();
+        let mut read = BTreeSet::new();
+        let audited = audit(&checkpoint, minimum, |resource| {
+            read.insert(resource.path());
+            Ok(bad.read(resource))
+        });
+        if let Ok(audited) = audited {
+            prop_assert_eq!((claimed, audited.entries + audited.pruned), (size, size));
+            for path in read.iter().filter(|path| bad.files.contains_key(*path)) {
+                prop_assert_eq!(good.files.get(path), bad.files.get(path), "{} was altered", path);
+            }
+            let gone = |path: &&String| !bad.files.contains_key(*path);
+            prop_assert!(minimum > 0 || !names.iter().any(|path| gone(&path)), "something is missing");
+        } else {
+            prop_assert!(bad.files != good.files || claimed != size || minimum > size, "a good mirror is refused");
+        }
+    }
+
+    #[test]
+    fn fuzz_tiles_that_lie(
+        tiles in prop::collection::vec(any_tile(), 0..6),
+        size in any_size(),
+        index in any_size(),
+        complete: bool,
+    ) {
+        let mut set: TileSet = tiles.iter().cloned().collect();
+        if complete {
+            // whatever is asked for is there, and nothing of it is true
+            let needed = tiles_for_inclusion(index, size).unwrap_or_default().into_iter().chain(right_edge(size));
+            for id in needed {
+                set.insert(Tile::new(id.level(), id.index(), vec![Hash([7; 32]); id.width().into()]).unwrap());
+            }
+        }
+        let root = root_hash(&set, size);
+        if let (Ok(proof), Ok(root)) = (inclusion_proof(&set, index, size), &root) {
+            prop_assert!(index < size);
+            prop_assert!(verify_inclusion(&EMPTY_ROOT, index, size, &proof, root).is_err());
+        }
+        let _ = consistency_proof(&set, index, size);
+
+        let edge = right_edge(size).into_iter().filter_map(|id| {
+            Some(Tile::new(id.level(), id.index(), set.get(id)?.to_vec()).unwrap())
+        });
+        let edge: Vec<_> = if complete { edge.collect() } else { tiles };
+        match Appender::new(size, edge) {
+            Ok(mut tree) => {
+                prop_assert_eq!((Ok(tree.root()), tree.size()), (root, size));
+                let grown = tree.append(EMPTY_ROOT);
+                prop_assert_eq!(grown.is_ok(), size < u64::MAX);
+                let _ = (tree.root(), tree.take_tiles());
+            }
+            Err(_) => prop_assert!(!complete || size == 0),
+        }
+    }
+}
+
+proptest! {
+    // each of them hashes half a million times before it finds nobody to blame
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.div_ceil(32), ..ProptestConfig::default() })]
+    #[test]
+    fn fuzz_mirrors_that_have_everything(size in any_size(), minimum in any_size(), byte: u8, root: [u8; 32]) {
+        let checkpoint = Checkpoint::new(ORIGIN, size, Hash(root)).unwrap();
+        let mut reads = 0_u32;
+        let audited = audit(&checkpoint, minimum, |resource| {
+            reads += 1;
+            Ok(match resource {
+                Resource::Tile(id) => Some(vec![byte; usize::from(id.width()) * Hash::LEN]),
+                Resource::Entries(id) => Some(vec![byte; usize::from(id.width())]),
+                Resource::Checkpoint => None,
+            })
+        });
+        prop_assert!(audited.is_err());
+        prop_assert!(reads < 5_000, "{} reads before the root was found wrong", reads);
     }
 }

@@ -12,8 +12,8 @@ from .site import Site
 #: Calls of a running server, in stages with a checkpoint after each; between the two halves the server is restarted.
 #: Roles are created and changed by the client's owner, and somebody asks for what only the owner may see.
 STAGES = (
-    (("create", 300), ("create", 2_200), ("change", 16_000), ("refuse", 14_000)),
-    (("create", 4_000), ("change", 18_000), ("refuse", 14_500), ("create", 1_500)),
+    (("create", 300), ("create", 2_200), ("change", 8_000), ("refuse", 7_000), ("change", 8_000), ("refuse", 7_000)),
+    (("create", 4_000), ("change", 9_000), ("refuse", 7_500), ("change", 9_000), ("refuse", 7_000), ("create", 1_500)),
 )
 #: Entries that the log must have in the end.
 ENTRIES = 70_000
