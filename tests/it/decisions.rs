@@ -17,6 +17,7 @@ mod parts;
 mod people;
 mod revisions;
 mod rules;
+mod sunsets;
 
 /// The plugin that is asked about.
 const PLUGIN: &str = "marketplaces/vendor/plugins/kit";

@@ -13,7 +13,7 @@ Examples:
   provost context add local --token-file ./token --partner northwind --tenant acme
   provost tenant create acme --display-name Acme
   provost role add-member banker --member principal:maria
-  provost marketplace import ./codex-official
+  provost catalog import ./codex-official
   provost entitlement create --role banker --target codex-official/factset --effect default
   provost check maria codex-official/factset
   provost usage query --group-by role --meter tokens.input
@@ -133,10 +133,13 @@ pub enum Command {
     /// Who administers what
     #[command(subcommand)]
     Duty(commands::duty::Command),
+    /// What can be rolled out: imports, versions, release stages
+    #[command(subcommand)]
+    Catalog(commands::catalog::Command),
     /// The vendors' marketplaces
     #[command(subcommand)]
     Marketplace(commands::marketplace::Command),
-    /// Plugins and their release stage
+    /// Plugins as they are listed now
     #[command(subcommand)]
     Plugin(commands::plugin::Command),
     /// Rules: what holders of a role may use

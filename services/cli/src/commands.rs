@@ -1,6 +1,7 @@
 //! One file a noun: the arguments of its verbs, and the request that each one makes.
 
 pub mod audit;
+pub mod catalog;
 pub mod context;
 pub mod decision;
 pub mod duty;
@@ -38,6 +39,7 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         Command::Role(command) => role::run(command, app).await,
         Command::Token(command) => token::run(command, app).await,
         Command::Duty(command) => duty::run(command, app).await,
+        Command::Catalog(command) => catalog::run(command, app).await,
         Command::Marketplace(command) => marketplace::run(command, app).await,
         Command::Plugin(command) => plugin::run(command, app).await,
         Command::Entitlement(command) => entitlement::run(command, app).await,

@@ -17,6 +17,7 @@ const COLLECTIONS: &[&str] = &[
     "entitlements",
     "marketplaces",
     "plugins",
+    "versions",
     "auditEvents",
     "savedSearches",
     "mirrorLinks",

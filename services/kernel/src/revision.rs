@@ -36,7 +36,7 @@ const VERSION: u8 = 1;
 /// Nouns that decisions about a tenant rest on.
 const OF_TENANT: &[&str] = &["tenant", "principal", "group", "role", "entitlement"];
 /// Nouns of the catalogue that they rest on.
-const OF_CATALOG: &[&str] = &["marketplace", "plugin"];
+const OF_CATALOG: &[&str] = &["marketplace", "plugin", "plugin_version"];
 
 /// Up to which change of a tenant, and of the catalogue, something is known. Zero is "whatever there is".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

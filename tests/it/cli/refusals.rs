@@ -123,7 +123,7 @@ fn what_cannot_be_taken_back_is_not_done_without_a_yes() {
         "role exclude banker --role trader",
         "role delete banker",
         "entitlement delete all",
-        "plugin set-stage provost-starter/sales withdrawn",
+        "catalog stage provost-starter/sales withdrawn",
     ] {
         let said = shell.error(2, &line.split(' ').collect::<Vec<_>>());
         assert!(said.contains("repeat with --yes"), "{line}: {said}");
@@ -133,7 +133,7 @@ fn what_cannot_be_taken_back_is_not_done_without_a_yes() {
         "group remove-member desk --member maria --yes",
         "role exclude banker --role trader -y",
         "entitlement delete all --yes",
-        "plugin set-stage provost-starter/sales withdrawn --yes",
+        "catalog stage provost-starter/sales withdrawn --yes",
         "role delete trader --yes",
         "role undelete trader",
     ] {

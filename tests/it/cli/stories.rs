@@ -34,7 +34,7 @@ fn a_client_is_rolled_out_from_the_bootstrap_token_to_the_decision() {
         shell.run(0, &line.split(' ').collect::<Vec<_>>());
     }
     shell.run(0, &["marketplace", "import", MARKETPLACE, "--initial-stage", "live", "-o", "json"]);
-    shell.run(0, &["plugin", "set-stage", "provost-starter/sales", "preview", "--yes"]);
+    shell.run(0, &["catalog", "stage", "provost-starter/sales", "preview", "--yes"]);
     shell.forget();
     let questions = "maria provost-starter/investment-banking\n\nnobody plugin:sales\n";
     std::fs::write(shell.dir.path().join("questions"), questions).unwrap();

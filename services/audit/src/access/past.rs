@@ -79,7 +79,8 @@ impl Past {
         let mut plugins = BTreeMap::new();
         for (plugin, listed) in platform.plugins.iter().filter(|(_, listed)| listed.listed) {
             let [marketplace, slug] = name::parse("plugin", "marketplaces/{}/plugins/{}", plugin)?;
-            plugins.insert(plugin.clone(), Wanted { marketplace, plugin: slug, stage: listed.stage });
+            let stage = listed.stage.at(listed.sunset_time, moment);
+            plugins.insert(plugin.clone(), Wanted { marketplace, plugin: slug, stage });
         }
         let tenant = tenant.clone();
         let (rules, granted) = (rules(state)?, Mutex::default());

@@ -110,6 +110,7 @@ impl<'f> Oracle<'f> {
             Stage::Alpha => "alpha",
             Stage::Preview => "preview",
             Stage::Live => "live",
+            Stage::Deprecated if plugin.sunset.is_some_and(|sunset| sunset <= now) => "withdrawn",
             Stage::Deprecated => "deprecated",
             Stage::Withdrawn => "withdrawn",
         };

@@ -75,7 +75,7 @@ impl Again {
         if revision_get(&mut db, self.tenant.id.0).await? != self.loaded.revision {
             return Ok(None);
         }
-        let mut tables = Tables { db, tenant: &self.tenant };
+        let mut tables = Tables { db, tenant: &self.tenant, now: self.now };
         let verdict = verdict(&mut tables, &self.who, &self.plugin, self.now).await?;
         Ok(Some(verdict.allowed() == self.allowed))
     }

@@ -3,6 +3,7 @@
 use catalog::model::PluginRef;
 use kernel::{
     Result,
+    clock::Time,
     db::Reader,
     ids::{PrincipalId, Slug},
     scope::TenantRef,
@@ -24,6 +25,8 @@ pub struct Tables<'t> {
     pub db: Reader,
     /// Whose.
     pub tenant: &'t TenantRef,
+    /// When.
+    pub now: Time,
 }
 
 impl Facts for Tables<'_> {
@@ -51,10 +54,11 @@ impl Facts for Tables<'_> {
 
     async fn plugin(&mut self, name: &str) -> Result<Option<(Wanted, PluginRef)>> {
         let found = catalog::ops::plugin_find(&mut self.db, name).await?;
+        let now = self.now;
         let wanted = |p: &PluginRef| Wanted {
             marketplace: p.marketplace_slug.clone(),
             plugin: p.plugin_slug.clone(),
-            stage: p.stage,
+            stage: p.stage.at(p.sunset_time, now),
         };
         Ok(found.map(|p| (wanted(&p), p)))
     }

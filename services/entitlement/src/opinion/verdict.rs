@@ -32,7 +32,7 @@ pub struct Wanted {
     pub marketplace: Slug,
     /// Last segment of its name.
     pub plugin: Slug,
-    /// Release stage of its current version.
+    /// Release stage of its current version at the moment of the question.
     pub stage: Stage,
 }
 

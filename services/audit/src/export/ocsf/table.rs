@@ -93,7 +93,7 @@ const SPECIFIC: [(&str, Mapping); 16] = [
 ];
 
 /// Nouns whose other changes are Entity Management.
-const ENTITIES: [&str; 14] = [
+const ENTITIES: [&str; 15] = [
     "partner",
     "tenant",
     "unit",
@@ -103,6 +103,7 @@ const ENTITIES: [&str; 14] = [
     "entitlement",
     "marketplace",
     "plugin",
+    "plugin_version",
     "token",
     "legal_hold",
     "retention",
@@ -116,8 +117,8 @@ const CREATING: [&str; 7] = ["create", "add", "import", "grant", "bootstrap", "l
 const ENDING: [&str; 9] =
     ["delete", "remove", "revoke", "release", "exclude", "close", "erase", "erased", "prune"];
 /// First words of verbs that only look.
-const READING: [&str; 10] =
-    ["get", "list", "query", "search", "tail", "export", "read", "check", "prove", "whoami"];
+const READING: [&str; 11] =
+    ["get", "list", "diff", "query", "search", "tail", "export", "read", "check", "prove", "whoami"];
 
 /// The mappings of an action of an event class beside [`call`], in order of preference.
 pub fn mappings<'a>(action: &'a str, event_class: &str) -> impl Iterator<Item = Mapping> + 'a {
@@ -196,6 +197,7 @@ mod tests {
             ("group.add_member", (3006, 3)),
             ("tenant.go_live", (3004, 10)),
             ("plugin.set_stage", (3004, 3)),
+            ("plugin_version.set_stage", (3004, 3)),
             ("token.revoke", (3004, 11)),
         ];
         for (action, mapping) in expected {

@@ -169,6 +169,7 @@ struct PluginRow {
     plugin: String,
     #[sqlx(try_from = "String")]
     stage: Released,
+    sunset_time: Option<Time>,
     #[sqlx(try_from = "String")]
     apps: JsonList<App>,
     #[sqlx(try_from = "String")]
@@ -187,6 +188,7 @@ impl From<PluginRow> for Plugin {
                 Released::Deprecated => Stage::Deprecated,
                 Released::Withdrawn => Stage::Withdrawn,
             },
+            sunset: row.sunset_time.map(Time::micros),
             missing: Vec::new(),
             apps: row.apps.0.into_iter().map(|app| app.key).collect(),
             skills: row.skills.0,
@@ -201,7 +203,7 @@ pub fn plugin_id(marketplace: &str, plugin: &str) -> String {
 
 macro_rules! plugins {
     () => {
-        "SELECT m.slug AS marketplace, p.slug AS plugin, v.stage, v.apps, v.skills FROM plugin p \
+        "SELECT m.slug AS marketplace, p.slug AS plugin, v.stage, v.sunset_time, v.apps, v.skills FROM plugin p \
          JOIN marketplace m ON m.id = p.marketplace_id \
          JOIN plugin_version v ON v.marketplace_id = p.marketplace_id AND v.plugin_id = p.id AND v.id = p.version_id \
          WHERE p.delete_time IS NULL"
