@@ -223,13 +223,13 @@ mod tests {
 
     #[test]
     fn every_field_is_told_by_what_happened_to_it() {
+        use DiffKind::{Added, Changed, Removed};
         let (one, two) = ([app("a", "1"), app("b", "2")], [app("b", "3"), app("c", "4")]);
         let (few, more) = ([], ["s".to_owned()]);
         let (old, new) = (content("1", &one, &few), Content { has_hooks: true, ..content("", &two, &more) });
         let told = diff(Some(old), Some(new), &mut Room::default());
         let told: Vec<_> =
             told.changes.iter().map(|c| (c.field.as_str(), c.kind, &*c.old, &*c.new)).collect();
-        use DiffKind::{Added, Changed, Removed};
         assert_eq!(
             told,
             [

@@ -91,7 +91,7 @@ fn bomb(files: &market::Files) -> Vec<u8> {
     archive.extend_from_slice(header.as_bytes());
     // gzips behind one another are one
     let mut members = gzipped(&archive);
-    members.extend(gzipped(&[0; 1 << 20]).repeat(300));
+    members.extend(gzipped(&vec![0; 1 << 20]).repeat(300));
     assert!(members.len() < 3 << 20);
     members
 }
