@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proto::catalog::v1::{
-    self as pb, ImportFile, ImportHeader, ImportMarketplaceRequest, ImportMarketplaceResponse,
+    self as pb, ImportArchive, ImportFile, ImportHeader, ImportMarketplaceRequest, ImportMarketplaceResponse,
     catalog_service_client::CatalogServiceClient, import_marketplace_request::Part,
 };
 use serde_json::{Value, json};
@@ -75,6 +75,18 @@ pub fn pieces(files: &Files) -> Vec<ImportFile> {
         pieces.extend(bytes.chunks(1 << 20).map(|chunk| piece(path, chunk)));
     }
     pieces
+}
+
+/// Sends a header and an archive, in pieces of at most a mebibyte.
+pub async fn send_archive(
+    by: &Caller,
+    header: ImportHeader,
+    archive: &[u8],
+) -> Result<ImportMarketplaceResponse, Status> {
+    let piece =
+        |content: &[u8]| Part::Archive(ImportArchive { content: content.to_vec(), ..Default::default() });
+    let pieces = archive.chunks(1 << 20).map(piece);
+    stream(by, std::iter::once(Part::Header(header)).chain(pieces).collect()).await
 }
 
 /// Moves a plugin of `vendor` to another stage.

@@ -3,10 +3,13 @@
 use proto::catalog::v1::{self as pb, Plugin, catalog_service_client::CatalogServiceClient};
 use tests::{Site, site::Caller};
 
+mod archives;
+mod finding;
 mod imports;
 pub mod published;
 mod refusals;
 mod shelves;
+mod versions;
 
 /// Everything that an import may change.
 async fn stored(site: &Site) -> String {

@@ -115,6 +115,10 @@ async fn live_a_life(world: &World) {
         json!({"name": plugin, "stage": "STAGE_PREVIEW"}),
     )
     .await;
+    let versions = json!({"parent": plugin});
+    let versions = call(admin, "catalog.v1.CatalogService/ListPluginVersions", versions).await;
+    let version = json!({"name": versions["pluginVersions"][0]["name"], "stage": "STAGE_PREVIEW"});
+    call(admin, "catalog.v1.CatalogService/SetPluginVersionStage", version).await;
     let rule = json!({"role": "*", "target": plugin, "effect": "EFFECT_AVAILABLE"});
     call(
         owner,

@@ -23,6 +23,7 @@ mod people;
 mod revisions;
 mod rules;
 mod sets;
+mod sunsets;
 mod updates;
 
 /// The plugin that is asked about.

@@ -12,7 +12,7 @@ use kernel::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::tree::Digest;
+use crate::{diff::PluginDiff, tree::Digest};
 
 uuid_id! {
     /// Identity of a marketplace.
@@ -67,7 +67,7 @@ pub enum Stage {
     Preview,
     /// For everybody entitled.
     Live,
-    /// Works, and will end.
+    /// Works until its sunset, if it has one.
     Deprecated,
     /// Kill switch: nobody may use it.
     Withdrawn,
@@ -76,6 +76,13 @@ pub enum Stage {
 impl Stage {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Alpha, Self::Preview, Self::Live, Self::Deprecated, Self::Withdrawn];
+
+    /// What a stage with that sunset comes to at `now`: what is deprecated counts as withdrawn from its sunset on.
+    #[must_use]
+    pub fn at(self, sunset: Option<Time>, now: Time) -> Self {
+        let over = self == Self::Deprecated && sunset.is_some_and(|sunset| now >= sunset);
+        if over { Self::Withdrawn } else { self }
+    }
 
     /// As stored.
     pub fn as_str(self) -> &'static str {
@@ -95,6 +102,31 @@ impl TryFrom<String> for Stage {
     fn try_from(text: String) -> Result<Self> {
         let known = Self::ALL.into_iter().find(|s| s.as_str() == text);
         known.ok_or_else(|| Error::internal(format!("unknown stage `{}` in the database", clip(&text))))
+    }
+}
+
+/// A stage to set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewStage {
+    /// Which one.
+    pub stage: Stage,
+    /// From when what is deprecated counts as withdrawn.
+    pub sunset_time: Option<Time>,
+}
+
+impl NewStage {
+    /// Refuses a sunset that is over, or of a stage that has none.
+    pub fn check(self, now: Time) -> Result<Self> {
+        match self.sunset_time {
+            Some(_) if self.stage != Stage::Deprecated => {
+                Err(Error::invalid("sunset_time", "is for stage DEPRECATED only; leave it out, or deprecate"))
+            }
+            Some(sunset) if sunset <= now => Err(Error::invalid(
+                "sunset_time",
+                format!("`{sunset}` is not later than now; to end it at once, set stage WITHDRAWN"),
+            )),
+            _ => Ok(self),
+        }
     }
 }
 
@@ -199,9 +231,12 @@ pub struct Plugin {
     pub version_id: PluginVersionId,
     /// The vendor's version string; may be empty.
     pub version: String,
-    /// Release stage of the current version.
+    /// Release stage of the current version, as it was set.
     #[sqlx(try_from = "String")]
     pub stage: Stage,
+    /// From when the current version, deprecated, counts as withdrawn.
+    #[serde(default)]
+    pub sunset_time: Option<Time>,
     /// Content of the current version.
     #[sqlx(try_from = "Vec<u8>")]
     pub content_sha256: Digest,
@@ -240,9 +275,60 @@ impl Plugin {
 
     /// The plugin with its current version in another stage.
     #[must_use]
-    pub fn staged(&self, stage: Stage, now: Time) -> Self {
-        Self { stage, update_time: after(now, self.update_time), ..self.clone() }
+    pub fn staged(&self, new: NewStage, now: Time) -> Self {
+        let NewStage { stage, sunset_time } = new;
+        Self { stage, sunset_time, ..self.touched(now) }
     }
+
+    /// The plugin when a version of it was changed.
+    #[must_use]
+    pub fn touched(&self, now: Time) -> Self {
+        Self { update_time: after(now, self.update_time), ..self.clone() }
+    }
+
+    /// The stage of the current version.
+    pub fn new_stage(&self) -> NewStage {
+        NewStage { stage: self.stage, sunset_time: self.sunset_time }
+    }
+
+    /// Everything that a word can be found in, in lower case.
+    pub fn search_text(&self) -> String {
+        let words = [self.slug.as_str(), &self.display_name, &self.description, &self.category];
+        let terms = Terms::of(&self.apps.0, &self.skills.0, &self.mcp_servers.0);
+        let sets = [terms.app_keys, terms.connector_ids, terms.skill_names, terms.server_keys];
+        words.join("\n").to_lowercase() + sets.concat().as_str()
+    }
+}
+
+/// What a version bundles as lists search it: in lower case, each entry between line breaks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Keys of its apps.
+    pub app_keys: String,
+    /// Their connector ids.
+    pub connector_ids: String,
+    /// Its skills.
+    pub skill_names: String,
+    /// Keys of its MCP servers.
+    pub server_keys: String,
+}
+
+impl Terms {
+    /// Of these parts.
+    pub fn of(apps: &[App], skills: &[String], servers: &[McpServer]) -> Self {
+        Self {
+            app_keys: term_set(apps.iter().map(|app| &app.key)),
+            connector_ids: term_set(apps.iter().map(|app| &app.connector_id)),
+            skill_names: term_set(skills),
+            server_keys: term_set(servers.iter().map(|server| &server.key)),
+        }
+    }
+}
+
+/// Vendors' keys hold no control characters, so that a line break divides them.
+fn term_set<'w>(words: impl IntoIterator<Item = &'w String>) -> String {
+    let words: Vec<_> = words.into_iter().map(|word| word.to_lowercase()).collect();
+    if words.is_empty() { String::new() } else { format!("\n{}\n", words.join("\n")) }
 }
 
 /// `now`, or just after `before` where the clock has not moved on: change times of a row grow strictly.
@@ -270,9 +356,11 @@ pub struct PluginRef {
     pub marketplace_slug: Slug,
     /// Last segment of its name.
     pub plugin_slug: Slug,
-    /// Release stage of the current version.
+    /// Release stage of the current version, as it was set.
     #[sqlx(try_from = "String")]
     pub stage: Stage,
+    /// From when the current version, deprecated, counts as withdrawn.
+    pub sunset_time: Option<Time>,
 }
 
 /// An entry of a marketplace, or a part of a plugin, that was left out.
@@ -291,6 +379,9 @@ pub struct Listed {
     pub listed: bool,
     /// Release stage of its current version.
     pub stage: Stage,
+    /// From when the current version, deprecated, counts as withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sunset_time: Option<Time>,
     /// When; grows with every change of the plugin.
     pub update_time: Time,
     /// Keys of the apps whose connector each tenant has to bind.
@@ -319,6 +410,7 @@ impl Listing {
             let listed = Listed {
                 listed: plugin.delete_time.is_none(),
                 stage: plugin.stage,
+                sunset_time: plugin.sunset_time,
                 update_time: plugin.update_time,
                 templated: plugin.templated_apps().map(str::to_owned).collect(),
             };
@@ -358,6 +450,9 @@ pub struct ImportReport {
     pub removed: Vec<Slug>,
     /// What was left out.
     pub skipped: Vec<Skipped>,
+    /// What exactly is new in `added`, `changed` and `removed`, in that order.
+    #[serde(default)]
+    pub diffs: Vec<PluginDiff>,
 }
 
 #[cfg(test)]
@@ -389,6 +484,7 @@ mod tests {
             version_id: PluginVersionId(uuid::Uuid::nil()),
             version: String::new(),
             stage: Stage::Live,
+            sunset_time: None,
             content_sha256: Digest::try_from(vec![0; 32]).unwrap(),
             apps: JsonList(
                 (0..apps)
@@ -417,6 +513,19 @@ mod tests {
         assert_eq!(sizes((0..5).map(|at| plugin(at, 64)).collect()), [2, 2, 1]);
         let mixed = plugin(0, 3);
         assert_eq!(Listing::split(&[&mixed])[0].plugins[&mixed.slug].templated.len(), 2, "templates alone");
+    }
+
+    #[test]
+    fn a_sunset_is_of_what_is_deprecated_and_counts_from_its_instant_on() {
+        let (early, sunset) = (Time::from_micros(5), Time::from_micros(9));
+        for stage in Stage::ALL {
+            assert_eq!((stage.at(None, sunset), stage.at(Some(sunset), early)), (stage, stage));
+            let over = stage.at(Some(sunset), sunset);
+            assert_eq!(over, if stage == Stage::Deprecated { Stage::Withdrawn } else { stage });
+            let new = |sunset_time| NewStage { stage, sunset_time }.check(early).is_ok();
+            assert_eq!((new(None), new(Some(sunset))), (true, stage == Stage::Deprecated));
+            assert!(!new(Some(early)), "it is over already");
+        }
     }
 
     #[test]

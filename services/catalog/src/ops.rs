@@ -14,14 +14,21 @@ use kernel::{
 };
 
 use crate::{
-    model::{ImportReport, Listing, Marketplace, MarketplaceId, MarketplaceRef, Plugin, PluginRef, Stage},
+    model::{
+        ImportReport, Listing, Marketplace, MarketplaceId, MarketplaceRef, NewStage, Plugin, PluginRef, Stage,
+    },
     plan::{Plan, Planner},
     store,
     tree::Tree,
     vendor::{self, Import},
 };
 
-const fn action(rpc: &'static str, noun: &'static str, verb: &'static str, class: Class) -> Action {
+pub(crate) const fn action(
+    rpc: &'static str,
+    noun: &'static str,
+    verb: &'static str,
+    class: Class,
+) -> Action {
     Action { rpc, noun, verb, class, scopes: &[ScopeKind::Platform] }
 }
 const IMPORT: Action =
@@ -37,7 +44,8 @@ const GET_PLUGIN: Action =
     action("provost.catalog.v1.CatalogService/GetPlugin", "plugin", "get", Class::Read);
 const LIST_PLUGINS: Action =
     action("provost.catalog.v1.CatalogService/ListPlugins", "plugin", "list", Class::Read);
-const SET_STAGE: Action =
+/// Also what becomes of a plugin when its current version is staged.
+pub(crate) const SET_STAGE: Action =
     action("provost.catalog.v1.CatalogService/SetPluginStage", "plugin", "set_stage", Class::Write);
 /// What the catalogue can be asked for.
 pub const ACTIONS: &[Action] = &[IMPORT, IMPORT_PLUGINS, GET, LIST, GET_PLUGIN, LIST_PLUGINS, SET_STAGE];
@@ -134,6 +142,7 @@ fn report(import: &Import, marketplace: Marketplace, plan: Plan) -> ImportReport
         changed: plan.changed,
         removed: plan.removed,
         skipped: import.skipped.clone(),
+        diffs: plan.diffs,
     }
 }
 
@@ -165,14 +174,22 @@ pub async fn plugin_get(ctx: &Ctx, name: &str) -> Result<Plugin> {
     found.ok_or_else(|| Error::not_found("plugin", name))
 }
 
-/// Lists the plugins of `parent`.
+/// Lists the plugins of `parent`, or of all marketplaces.
 pub async fn plugin_list(ctx: &Ctx, parent: &str, query: &ListQuery) -> Result<Page<Plugin>> {
-    let [slug] = name::parse("parent", "marketplaces/{}", parent)?;
+    let one = match parent {
+        "marketplaces/-" => None,
+        _ => Some(name::parse::<1>("parent", "marketplaces/{}", parent)?),
+    };
     ctx.authorize(LIST_PLUGINS, &Scope::Platform).await?;
     let mut db = ctx.read().await?;
-    let found = store::marketplace_find(&mut db, &slug).await?;
-    let marketplace = found.ok_or_else(|| Error::not_found("marketplace", parent))?;
-    store::plugin_list(&mut db, marketplace.id, query, &ctx.kernel().page_key).await
+    let marketplace = match one {
+        None => None,
+        Some([slug]) => {
+            let found = store::marketplace_find(&mut db, &slug).await?;
+            Some(found.ok_or_else(|| Error::not_found("marketplace", parent))?.id)
+        }
+    };
+    store::plugin_list(&mut db, marketplace, query, &ctx.kernel().page_key).await
 }
 
 /// The listed plugin that `name` (`marketplaces/{m}/plugins/{p}`) names, for other slices.
@@ -183,16 +200,17 @@ pub async fn plugin_find(db: &mut impl Executor, name: &str) -> Result<Option<Pl
 
 /// Moves a plugin's current version to another stage. Also a plugin that is no longer listed: it may still be installed
 /// somewhere, and withdrawing it must not wait for its vendor.
-pub async fn plugin_set_stage(ctx: &Ctx, name: &str, stage: Stage) -> Result<Plugin> {
+pub async fn plugin_set_stage(ctx: &Ctx, name: &str, new: NewStage) -> Result<Plugin> {
     let [marketplace, slug] = name::parse("name", "marketplaces/{}/plugins/{}", name)?;
     let permit = ctx.authorize(SET_STAGE, &Scope::Platform).await?;
     let mut tx = ctx.begin(&permit).await?;
     if let Some(first) = tx.replayed()? {
         return Ok(first);
     }
+    let new = new.check(ctx.now())?;
     let found = store::plugin_get(&mut tx, &marketplace, &slug).await?;
     let before = found.ok_or_else(|| Error::not_found("plugin", name))?;
-    let after = before.staged(stage, ctx.now());
+    let after = before.staged(new, ctx.now());
     store::plugin_update(&mut tx, before.update_time, &after).await?;
     store::plugin_version_update(&mut tx, &after).await?;
     tx.commit(permit.audit().target(&after).before(&before).after(&after)).await?;

@@ -8,7 +8,8 @@ use kernel::{
 };
 
 use crate::{
-    model::{JsonList, Marketplace, Plugin, PluginId, PluginVersionId, Stage, after},
+    diff::{Content, DiffKind, PluginDiff, Room},
+    model::{JsonList, Marketplace, NewStage, Plugin, PluginId, PluginVersionId, Stage, after},
     tree::Digest,
     vendor::{Import, PluginImport},
 };
@@ -26,6 +27,14 @@ pub struct KnownVersion {
     /// Its stage.
     #[sqlx(try_from = "String")]
     pub stage: Stage,
+    /// From when it, deprecated, counts as withdrawn.
+    pub sunset_time: Option<Time>,
+}
+
+impl KnownVersion {
+    fn new_stage(&self) -> NewStage {
+        NewStage { stage: self.stage, sunset_time: self.sunset_time }
+    }
 }
 
 /// What an import writes.
@@ -45,6 +54,8 @@ pub struct Plan {
     pub changed: Vec<Slug>,
     /// Plugins that are no longer listed.
     pub removed: Vec<Slug>,
+    /// What exactly is new of those added, changed and removed, in that order.
+    pub diffs: Vec<PluginDiff>,
 }
 
 impl Plan {
@@ -79,19 +90,26 @@ pub struct Planner<'a> {
 impl Planner<'_> {
     /// Compares.
     pub fn plan(self, import: &Import) -> Plan {
-        let mut plan = Plan::default();
+        let (mut plan, mut diffs) = (Plan::default(), Vec::new());
         let known: BTreeMap<_, _> = self.plugins.iter().map(|p| (&p.slug, p)).collect();
         for found in &import.plugins {
             match known.get(&found.slug) {
                 None => {
                     plan.added.push(found.slug.clone());
                     let plugin = self.first(found);
+                    diffs.push((DiffKind::Added, None, Some(plugin.clone())));
                     plan.versions.push(plugin.clone());
                     plan.inserts.push(plugin);
                 }
                 Some(before)
                     if before.delete_time.is_none() && before.content_sha256 == found.content_sha256 => {}
-                Some(before) => self.change(before, found, &mut plan),
+                Some(before) => {
+                    let plugin = self.change(before, found, &mut plan);
+                    diffs.push(match before.delete_time {
+                        Some(_) => (DiffKind::Added, None, Some(plugin)),
+                        None => (DiffKind::Changed, Some((*before).clone()), Some(plugin)),
+                    });
+                }
             }
         }
         // an entry that was skipped is still listed: what is known of its plugin stays as it is
@@ -102,8 +120,10 @@ impl Planner<'_> {
             let deleted = Plugin { update_time, delete_time: Some(update_time), ..gone.clone() };
             plan.removed.push(gone.slug.clone());
             plan.updates.push((gone.update_time, deleted));
+            diffs.push((DiffKind::Removed, Some(gone.clone()), None));
         }
         plan.removed.sort();
+        plan.diffs = told(diffs);
         plan
     }
 
@@ -122,6 +142,7 @@ impl Planner<'_> {
             version_id,
             version: found.version.clone(),
             stage: self.initial_stage,
+            sunset_time: None,
             content_sha256: found.content_sha256,
             apps: JsonList(found.apps.clone()),
             skills: JsonList(found.skills.clone()),
@@ -134,15 +155,17 @@ impl Planner<'_> {
     }
 
     /// A known plugin with other content, or listed again.
-    fn change(&self, before: &Plugin, found: &PluginImport, plan: &mut Plan) {
+    fn change(&self, before: &Plugin, found: &PluginImport, plan: &mut Plan) -> Plugin {
         let earlier = self
             .versions
             .iter()
             .find(|v| v.plugin_id == before.id && v.content_sha256 == found.content_sha256);
+        let NewStage { stage, sunset_time } = stage(before, earlier, self.now);
         let plugin = Plugin {
             id: before.id,
             version_id: earlier.map_or_else(|| PluginVersionId(self.ids.new_id(self.now)), |v| v.id),
-            stage: stage(before.stage, earlier.map(|v| v.stage)),
+            stage,
+            sunset_time,
             create_time: before.create_time,
             update_time: after(self.now, before.update_time),
             ..self.first(found)
@@ -153,18 +176,36 @@ impl Planner<'_> {
         }
         match earlier {
             None => plan.versions.push(plugin.clone()),
-            Some(version) if version.stage != plugin.stage => plan.stages.push(plugin.clone()),
+            Some(version) if version.new_stage() != plugin.new_stage() => plan.stages.push(plugin.clone()),
             Some(_) => {}
         }
-        plan.updates.push((before.update_time, plugin));
+        plan.updates.push((before.update_time, plugin.clone()));
+        plugin
     }
 }
 
 /// New content takes over the plugin's stage; an earlier version comes back with the stage that it had. A plugin that is
-/// withdrawn stays so whatever its vendor publishes: an import never undoes a kill switch.
-fn stage(current: Stage, earlier: Option<Stage>) -> Stage {
-    match (current, earlier) {
-        (Stage::Withdrawn, _) | (_, None) => current,
-        (_, Some(own)) => own,
+/// withdrawn, or past its sunset, stays so whatever its vendor publishes: an import never undoes a kill switch.
+fn stage(before: &Plugin, earlier: Option<&KnownVersion>, now: Time) -> NewStage {
+    match earlier {
+        Some(own) if before.stage.at(before.sunset_time, now) != Stage::Withdrawn => own.new_stage(),
+        _ => before.new_stage(),
     }
+}
+
+/// Tells what became of plugins: first those added, then those changed, then those removed.
+fn told(mut plugins: Vec<(DiffKind, Option<Plugin>, Option<Plugin>)>) -> Vec<PluginDiff> {
+    // what an import lists is in the order of the list
+    plugins.sort_by_key(|(kind, old, _)| {
+        let gone = old.as_ref().filter(|_| *kind == DiffKind::Removed);
+        (*kind, gone.map(|plugin| plugin.slug.to_string()))
+    });
+    let mut room = Room::default();
+    let diff = |(kind, old, new): (DiffKind, Option<Plugin>, Option<Plugin>)| {
+        let slug = new.as_ref().or(old.as_ref())?.slug.clone();
+        // of what is gone, everything is gone
+        let contents = (old.as_ref().map(Content::from), new.as_ref().map(Content::from));
+        Some(PluginDiff::new(slug, kind, contents.0, contents.1, &mut room))
+    };
+    plugins.into_iter().filter_map(diff).collect()
 }

@@ -20,7 +20,7 @@ use kernel::{
 use sqlx::AssertSqlSafe;
 
 use crate::{
-    model::{Marketplace, MarketplaceId, MarketplaceRef, Plugin, PluginRef},
+    model::{Marketplace, MarketplaceId, MarketplaceRef, Plugin, PluginRef, Terms},
     plan::KnownVersion,
 };
 
@@ -36,7 +36,7 @@ macro_rules! marketplace_columns {
 macro_rules! plugin_columns {
     () => {
         "plugin.marketplace_id, marketplace.slug AS marketplace_slug, plugin.id, plugin.slug, plugin.display_name, \
-         plugin.description, plugin.category, plugin.version_id, version.version, version.stage, \
+         plugin.description, plugin.category, plugin.version_id, version.version, version.stage, version.sunset_time, \
          version.content_sha256, version.apps, version.skills, version.mcp_servers, version.has_hooks, \
          plugin.create_time, plugin.update_time, plugin.delete_time"
     };
@@ -66,6 +66,13 @@ const MARKETPLACES: ListSpec = ListSpec {
     deleted: "",
 };
 
+/// Stages as they are stored.
+pub(crate) const STAGES: &[&str] = &["alpha", "preview", "live", "deprecated", "withdrawn"];
+/// A sunset to compare: the last microsecond of the year 9999 where there is none.
+pub(crate) const SUNSET: &str = "COALESCE(version.sunset_time, 253402300799999999)";
+/// Whether there are hooks, as a word.
+pub(crate) const HAS_HOOKS: &str = "CASE WHEN version.has_hooks THEN 'true' ELSE 'false' END";
+
 const PLUGINS: ListSpec = ListSpec {
     name: "plugins",
     columns: plugin_columns!(),
@@ -73,10 +80,19 @@ const PLUGINS: ListSpec = ListSpec {
     id: "plugin.id",
     fields: &[
         Field::text("plugin_id", "plugin.slug"),
+        Field::text("marketplace_id", "marketplace.slug").unsorted(),
         Field::text("display_name", "plugin.display_name"),
         Field::text("description", "plugin.description").unsorted(),
         Field::text("category", "plugin.category").unsorted(),
-        Field::words("stage", "version.stage", &["alpha", "preview", "live", "deprecated", "withdrawn"]),
+        Field::text("version", "version.version").unsorted(),
+        Field::words("stage", "version.stage", STAGES),
+        Field::time("sunset_time", SUNSET).unsorted(),
+        Field::words("has_hooks", HAS_HOOKS, &["true", "false"]),
+        Field::set("app", "version.app_keys"),
+        Field::set("connector_id", "version.connector_ids"),
+        Field::set("skill", "version.skill_names"),
+        Field::set("mcp_server", "version.server_keys"),
+        Field::folded("text", "plugin.search_text"),
         Field::time("create_time", "plugin.create_time"),
         Field::time("update_time", "plugin.update_time"),
     ],
@@ -143,10 +159,10 @@ pub async fn marketplace_find(db: &mut impl Executor, slug: &Slug) -> Result<Opt
 }
 
 pub async fn plugin_insert(tx: &mut Tx<'_>, plugins: &[Plugin]) -> Result<()> {
-    for (rows, values) in bulk(tx.engine(), plugins, 9) {
+    for (rows, values) in bulk(tx.engine(), plugins, 10) {
         let query = format!(
             "INSERT INTO plugin (marketplace_id, id, slug, display_name, description, category, version_id, \
-             create_time, update_time) VALUES {values}"
+             create_time, update_time, search_text) VALUES {values}"
         );
         execute!(tx, {
             let mut statement = sqlx::query(AssertSqlSafe(query.clone()));
@@ -160,7 +176,8 @@ pub async fn plugin_insert(tx: &mut Tx<'_>, plugins: &[Plugin]) -> Result<()> {
                     .bind(&row.category)
                     .bind(row.version_id)
                     .bind(row.create_time)
-                    .bind(row.update_time);
+                    .bind(row.update_time)
+                    .bind(row.search_text());
             }
             statement
         })?;
@@ -170,14 +187,15 @@ pub async fn plugin_insert(tx: &mut Tx<'_>, plugins: &[Plugin]) -> Result<()> {
 
 /// Makes the current version of each plugin a row.
 pub async fn plugin_version_insert(tx: &mut Tx<'_>, plugins: &[Plugin]) -> Result<()> {
-    for (rows, values) in bulk(tx.engine(), plugins, 11) {
+    for (rows, values) in bulk(tx.engine(), plugins, 16) {
         let query = format!(
             "INSERT INTO plugin_version (marketplace_id, plugin_id, id, content_sha256, version, stage, apps, skills, \
-             mcp_servers, has_hooks, create_time) VALUES {values}"
+             mcp_servers, has_hooks, create_time, sunset_time, app_keys, connector_ids, skill_names, server_keys) VALUES {values}"
         );
         execute!(tx, {
             let mut statement = sqlx::query(AssertSqlSafe(query.clone()));
             for row in rows {
+                let terms = Terms::of(&row.apps.0, &row.skills.0, &row.mcp_servers.0);
                 statement = statement
                     .bind(row.marketplace_id)
                     .bind(row.id)
@@ -189,7 +207,12 @@ pub async fn plugin_version_insert(tx: &mut Tx<'_>, plugins: &[Plugin]) -> Resul
                     .bind(row.skills.to_text()?)
                     .bind(row.mcp_servers.to_text()?)
                     .bind(row.has_hooks)
-                    .bind(row.update_time);
+                    .bind(row.update_time)
+                    .bind(row.sunset_time)
+                    .bind(terms.app_keys)
+                    .bind(terms.connector_ids)
+                    .bind(terms.skill_names)
+                    .bind(terms.server_keys);
             }
             statement
         })?;
@@ -199,7 +222,8 @@ pub async fn plugin_version_insert(tx: &mut Tx<'_>, plugins: &[Plugin]) -> Resul
 
 pub async fn plugin_update(tx: &mut Tx<'_>, seen: Time, plugin: &Plugin) -> Result<()> {
     let query = "UPDATE plugin SET display_name = $1, description = $2, category = $3, version_id = $4, \
-         update_time = $5, delete_time = $6 WHERE marketplace_id = $7 AND id = $8 AND update_time = $9";
+         update_time = $5, delete_time = $6, search_text = $7 \
+         WHERE marketplace_id = $8 AND id = $9 AND update_time = $10";
     let rows = execute!(
         tx,
         sqlx::query(query)
@@ -209,6 +233,7 @@ pub async fn plugin_update(tx: &mut Tx<'_>, seen: Time, plugin: &Plugin) -> Resu
             .bind(plugin.version_id)
             .bind(plugin.update_time)
             .bind(plugin.delete_time)
+            .bind(plugin.search_text())
             .bind(plugin.marketplace_id)
             .bind(plugin.id)
             .bind(seen)
@@ -218,12 +243,13 @@ pub async fn plugin_update(tx: &mut Tx<'_>, seen: Time, plugin: &Plugin) -> Resu
 
 /// Writes the stage of the plugin's current version.
 pub async fn plugin_version_update(tx: &mut Tx<'_>, plugin: &Plugin) -> Result<()> {
-    let query =
-        "UPDATE plugin_version SET stage = $1 WHERE marketplace_id = $2 AND plugin_id = $3 AND id = $4";
+    let query = "UPDATE plugin_version SET stage = $1, sunset_time = $2 \
+         WHERE marketplace_id = $3 AND plugin_id = $4 AND id = $5";
     let rows = execute!(
         tx,
         sqlx::query(query)
             .bind(plugin.stage.as_str())
+            .bind(plugin.sunset_time)
             .bind(plugin.marketplace_id)
             .bind(plugin.id)
             .bind(plugin.version_id)
@@ -262,20 +288,23 @@ pub async fn plugin_version_all(
     db: &mut impl Executor,
     marketplace: MarketplaceId,
 ) -> Result<Vec<KnownVersion>> {
-    on!(db, |c| sqlx::query_as(
-        "SELECT plugin_id, id, content_sha256, stage FROM plugin_version WHERE marketplace_id = $1"
+    on!(db, |c| {
+        sqlx::query_as(
+        "SELECT plugin_id, id, content_sha256, stage, sunset_time FROM plugin_version WHERE marketplace_id = $1"
     )
     .bind(marketplace)
-    .fetch_all(c))
+    .fetch_all(c)
+    })
 }
 
 pub async fn plugin_list(
     db: &mut impl Executor,
-    marketplace: MarketplaceId,
+    marketplace: Option<MarketplaceId>,
     query: &ListQuery,
     key: &PageKey,
 ) -> Result<Page<Plugin>> {
-    list(db, &PLUGINS, &[("plugin.marketplace_id", Value::Id(marketplace.0))], query, key).await
+    let one = marketplace.map(|id| ("plugin.marketplace_id", Value::Id(id.0)));
+    list(db, &PLUGINS, one.as_slice(), query, key).await
 }
 
 pub async fn plugin_find(
@@ -285,7 +314,7 @@ pub async fn plugin_find(
 ) -> Result<Option<PluginRef>> {
     on!(db, |c| sqlx::query_as(concat!(
         "SELECT plugin.marketplace_id, plugin.id AS plugin_id, marketplace.slug AS marketplace_slug, \
-         plugin.slug AS plugin_slug, version.stage FROM ",
+         plugin.slug AS plugin_slug, version.stage, version.sunset_time FROM ",
         plugin_tables!(),
         " WHERE marketplace.slug = $1 AND plugin.slug = $2 AND plugin.delete_time IS NULL"
     ))

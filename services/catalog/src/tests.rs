@@ -13,7 +13,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{
-    model::{ImportReport, Plugin, Stage},
+    model::{ImportReport, NewStage, Plugin, Stage},
     ops,
     tree::Tree,
 };
@@ -75,6 +75,11 @@ fn tree(plugins: &[(&str, &str)]) -> Tree {
     Tree::from_files(files).unwrap()
 }
 
+/// A stage without a sunset.
+fn plain(stage: Stage) -> NewStage {
+    NewStage { stage, sunset_time: None }
+}
+
 /// What the record says of every plugin, its parts put together.
 async fn recorded(house: &House) -> BTreeMap<String, (bool, String)> {
     let mut db = house.kernel.db.reader().await.unwrap();
@@ -123,7 +128,7 @@ async fn importing_the_same_again_changes_nothing() {
     assert_eq!((first.plugins, first.skills, first.marketplace.plugin_count), (2, 2, 2));
     assert_eq!(slugs(&first.added), ["a", "b"]);
     let again = house.import(&tree).await;
-    let nothing = ImportReport { added: Vec::new(), ..first };
+    let nothing = ImportReport { added: Vec::new(), diffs: Vec::new(), ..first };
     assert_eq!(again, nothing);
     assert_eq!(house.events().await.len(), 1);
 }
@@ -162,7 +167,7 @@ async fn a_change_makes_a_version_and_what_is_gone_is_deleted_and_comes_back() {
 async fn a_stage_outlives_new_content_and_a_kill_switch_outlives_every_import() {
     let house = House::new().await;
     let name = "marketplaces/m/plugins/a";
-    let set = async |stage| ops::plugin_set_stage(&house.ctx(), name, stage).await.unwrap();
+    let set = async |stage| ops::plugin_set_stage(&house.ctx(), name, plain(stage)).await.unwrap();
     ops::marketplace_import(&house.ctx(), &tree(&[("a", "1")]), Some(Stage::Preview)).await.unwrap();
     assert_eq!(house.plugin("a").await.stage, Stage::Preview);
     house.import(&tree(&[("a", "2"), ("b", "1")])).await;
@@ -237,7 +242,7 @@ async fn lists_filter_order_and_page_and_names_are_found() {
     let report = house.import(&tree(&plugins)).await;
     assert_eq!((report.added.len(), report.marketplace.plugin_count), (1_200, 1_200));
     house.import(&tree(&plugins[1..])).await;
-    ops::plugin_set_stage(&house.ctx(), "marketplaces/m/plugins/p0007", Stage::Alpha).await.unwrap();
+    ops::plugin_set_stage(&house.ctx(), "marketplaces/m/plugins/p0007", plain(Stage::Alpha)).await.unwrap();
 
     let list = async |query: ListQuery| ops::plugin_list(&house.ctx(), "marketplaces/m", &query).await;
     let alpha = list(ListQuery { filter: "stage = ALPHA".into(), ..ListQuery::default() }).await.unwrap();

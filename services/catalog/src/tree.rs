@@ -74,6 +74,8 @@ pub enum Kind {
     File,
     /// A symbolic link; refused.
     Symlink,
+    /// A hard link, as archives have them; refused.
+    Hardlink,
     /// A device, pipe or socket; refused.
     Special,
 }
@@ -128,6 +130,16 @@ impl Tree {
         let from = (Bound::Included(prefix.as_str()), Bound::Unbounded);
         let files = self.files.range::<str, _>(from);
         files.map_while(move |(path, file)| path.strip_prefix(&prefix).map(|rest| (rest, file)))
+    }
+
+    /// The directory that all files lie in, taken for the tree itself.
+    #[must_use]
+    pub fn below(self, directory: &str) -> Self {
+        let prefix = format!("{directory}/");
+        let files = self.files.into_iter();
+        let files =
+            files.filter_map(|(path, file)| path.strip_prefix(&prefix).map(|rest| (rest.to_owned(), file)));
+        Self { files: files.collect() }
     }
 
     /// Over every path, length and content.
@@ -204,19 +216,36 @@ impl TreeBuilder {
                     "is a symbolic link; replace it by a copy of the file that it points to",
                 );
             }
+            Kind::Hardlink => {
+                return refuse(path, "is a hard link; replace it by a copy of the file that it stands for");
+            }
             Kind::Special => return refuse(path, "is neither a file nor a directory; remove it"),
         }
         self.bytes = self.bytes.saturating_add(chunk.len() as u64);
         if self.bytes > MAX_BYTES {
-            return Err(Error::Marketplace(
-                "the directory holds more than 256 MiB; remove what does not belong to the marketplace"
-                    .to_owned(),
-            ));
+            return Err(too_large());
         }
         if let Some(open) = &mut self.open {
             open.take(chunk);
         }
         Ok(())
+    }
+
+    /// Begins a file at `path` even when the one before had the same path: pieces that follow are of a new file. For
+    /// sources whose files come whole.
+    pub fn begin(&mut self, path: &str, kind: Kind) -> Result<()> {
+        self.close();
+        self.push(path, kind, &[])
+    }
+
+    /// Whether nothing has been pushed.
+    pub fn is_fresh(&self) -> bool {
+        self.open.is_none() && self.tree.is_empty()
+    }
+
+    /// Bytes that still fit.
+    pub fn room(&self) -> u64 {
+        MAX_BYTES.saturating_sub(self.bytes)
     }
 
     /// The tree of all files taken.
@@ -276,6 +305,13 @@ impl Open {
 
 fn is_json(path: &str) -> bool {
     std::path::Path::new(path).extension().is_some_and(|e| e.eq_ignore_ascii_case("json"))
+}
+
+/// What is said of too many bytes.
+pub(crate) fn too_large() -> Error {
+    Error::Marketplace(
+        "the directory holds more than 256 MiB; remove what does not belong to the marketplace".to_owned(),
+    )
 }
 
 /// Refuses a path that is not relative, plain and short.

@@ -133,6 +133,11 @@ impl MarketplaceImport {
     }
 }
 
+/// Whether `tree` is the directory of a marketplace in some format.
+pub fn is_marketplace(tree: &Tree) -> bool {
+    [codex::FORMAT.file, claude::FORMAT.file].into_iter().any(|file| tree.file(file).is_some())
+}
+
 /// Reads the marketplace in `tree`, in whichever format it is.
 pub fn read(tree: &Tree) -> Result<Import> {
     match (tree.file(codex::FORMAT.file), tree.file(claude::FORMAT.file)) {

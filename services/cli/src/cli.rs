@@ -13,7 +13,7 @@ Examples:
   provost context add local --token-file ./token --partner northwind --tenant acme
   provost tenant create acme --display-name Acme
   provost role add-member banker --member principal:maria
-  provost marketplace import ./codex-official
+  provost catalog import ./codex-official
   provost entitlement create --role banker --target codex-official/factset --effect default
   provost check maria codex-official/factset
   provost usage query --group-by role --meter tokens.input
@@ -133,15 +133,15 @@ pub enum Command {
     /// Who administers what
     #[command(subcommand)]
     Duty(commands::duty::Command),
+    /// What can be rolled out: imports, versions, release stages, and a client's own connectors
+    #[command(subcommand)]
+    Catalog(commands::catalog::Command),
     /// The vendors' marketplaces
     #[command(subcommand)]
     Marketplace(commands::marketplace::Command),
-    /// Plugins and their release stage
+    /// Plugins as they are listed now
     #[command(subcommand)]
     Plugin(commands::plugin::Command),
-    /// The catalogue in a tenant: connectors bound by plugin and app
-    #[command(subcommand)]
-    Catalog(commands::catalog::Command),
     /// Plugins as a tenant has them: the stage that counts, and what they wait for
     #[command(subcommand)]
     TenantPlugin(commands::tenant_plugin::Command),

@@ -21,6 +21,7 @@ const COLLECTIONS: &[&str] = &[
     "seatPools",
     "marketplaces",
     "plugins",
+    "versions",
     "auditEvents",
     "savedSearches",
     "mirrorLinks",

@@ -5,13 +5,16 @@ use hashbrown::HashMap;
 use crate::{
     error::{CompileError, Kind, Result},
     model::{Plugin, PluginGroup, Stage, Target},
+    mutant::{Mutant, mutated},
     names::{Names, Registry, number},
 };
 
 #[derive(Clone, Debug)]
 pub(crate) struct PluginFact {
     pub market: u32,
-    pub stage: Stage,
+    stage: Stage,
+    /// From when it counts as withdrawn.
+    sunset: Option<i64>,
     pub missing: Box<[String]>,
     pub parts: Box<[u32]>,
     /// Groups that it is in.
@@ -93,7 +96,8 @@ impl Catalogue {
             }
         }
         let missing = plugin.missing.clone().into();
-        let fact = PluginFact { market, stage: plugin.stage, missing, parts, groups: Box::default() };
+        let (stage, sunset) = (plugin.stage, plugin.sunset);
+        let fact = PluginFact { market, stage, sunset, missing, parts, groups: Box::default() };
         self.plugins.put(at, fact);
         Ok(())
     }
@@ -301,6 +305,25 @@ impl Catalogue {
             [self.plugins.bytes(), self.groups.bytes(), self.markets.bytes(), self.names.bytes()];
         let parts = self.ids.allocation_size() + self.parts.capacity() * size_of::<Part>();
         registries.into_iter().chain(plugins).chain(groups).chain(markets).sum::<usize>() + parts
+    }
+}
+
+impl PluginFact {
+    /// Its stage at `now`.
+    #[inline]
+    pub fn stage(&self, now: i64) -> Stage {
+        let over = self.sunset.is_some_and(|sunset| now >= sunset) && !mutated(Mutant::Sunset);
+        if over { Stage::Withdrawn } else { self.stage }
+    }
+
+    /// When its stage changes by itself.
+    pub fn sunset(&self) -> Option<i64> {
+        self.sunset
+    }
+
+    /// The same, released for everybody.
+    pub fn restored(&self) -> Self {
+        Self { stage: Stage::Live, sunset: None, ..self.clone() }
     }
 }
 

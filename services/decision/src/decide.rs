@@ -26,7 +26,7 @@ pub enum Reason {
     PrincipalSuspended,
     /// There is no such plugin, or it has no such app or skill.
     UnknownPlugin,
-    /// The plugin is withdrawn.
+    /// The plugin is withdrawn, or deprecated and past its sunset.
     Withdrawn,
     /// A rule that holds forbids it.
     ExplicitDeny,
@@ -158,7 +158,8 @@ impl Snapshot {
         let plugins = &self.catalogue.plugins;
         let mut usable = Vec::with_capacity(plugins.len());
         for (at, fact) in plugins.iter() {
-            let says = |verdicts: &[Verdict]| verdicts.get(at as usize).map(|verdict| verdict.decision(fact));
+            let says =
+                |verdicts: &[Verdict]| verdicts.get(at as usize).map(|v| v.decision(fact, fact.stage(now)));
             let Some(Decision { allowed: true, effect: Some(effect), .. }) = says(&own) else { continue };
             if !is_agent || says(&owner).is_some_and(|decision| decision.allowed) {
                 usable.push(Usable { plugin: plugins.name(at), effect });
@@ -171,7 +172,7 @@ impl Snapshot {
     fn verdicts(&self, person: &Person, now: i64) -> Vec<Verdict> {
         let mut union = vec![Cell::default(); self.catalogue.plugins.len()];
         self.tables_of(person).for_each(|table| table.plugins().add_to(&mut union));
-        let stage = |at: u32| self.catalogue.plugins.get(at).map_or(Stage::Withdrawn, |fact| fact.stage);
+        let stage = |at: u32| self.catalogue.plugins.get(at).map_or(Stage::Withdrawn, |fact| fact.stage(now));
         let mut verdicts: Vec<_> = (0..).zip(union).map(|(at, said)| Verdict::new(said, stage(at))).collect();
         for (scope, terms) in self.tables_of(person).flat_map(Table::all_aside) {
             let plugins = match &scope {
@@ -233,19 +234,21 @@ impl Snapshot {
     fn by_rules(&self, person: &Person, entry: &Entry<'_>, now: i64) -> Decision {
         let mut said = Cell::default();
         self.tables_of(person).for_each(|table| said |= table.cell(entry));
-        let mut verdict = Verdict::new(said, entry.fact.stage);
+        let stage = entry.fact.stage(now);
+        let mut verdict = Verdict::new(said, stage);
         if said.is_aside() && !said.denies() {
             self.aside(person, entry, now, &mut verdict);
         }
-        verdict.decision(entry.fact)
+        verdict.decision(entry.fact, stage)
     }
 
     /// Adds the rules that have a seat or a window.
     #[cold]
     fn aside(&self, person: &Person, entry: &Entry<'_>, now: i64, verdict: &mut Verdict) {
+        let stage = entry.fact.stage(now);
         for table in self.tables_of(person).filter(|table| table.cell(entry).is_aside()) {
             for terms in entry.cover().flat_map(|scope| table.aside(scope)) {
-                verdict.add(&terms, entry.fact.stage, &person.pools, now);
+                verdict.add(&terms, stage, &person.pools, now);
             }
         }
     }
@@ -283,10 +286,10 @@ impl Verdict {
     }
 
     #[inline]
-    fn decision(self, plugin: &PluginFact) -> Decision {
+    fn decision(self, plugin: &PluginFact, stage: Stage) -> Decision {
         let overruled = mutated(Mutant::DenyPrecedence) && self.effect.is_some();
         match self.effect {
-            _ if plugin.stage == Stage::Withdrawn => Decision::no(Reason::Withdrawn),
+            _ if stage == Stage::Withdrawn => Decision::no(Reason::Withdrawn),
             _ if self.denied && !overruled => Decision::no(Reason::ExplicitDeny),
             Some(effect) if plugin.missing.is_empty() => Decision::yes(effect),
             Some(_) => Decision::no(Reason::NotReady),

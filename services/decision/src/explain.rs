@@ -158,7 +158,8 @@ impl Snapshot {
             explanation.remedies = self.remedies(principal, target, now, &explanation);
         }
         let again = |at: &i64| self.decide(principal, target, *at) != decision;
-        explanation.changes_at = explanation.edges(now).into_iter().find(again);
+        let sunset = entry.and_then(|entry| entry.fact.sunset());
+        explanation.changes_at = explanation.edges(sunset, now).into_iter().find(again);
         explanation
     }
 
@@ -171,7 +172,7 @@ impl Snapshot {
         now: i64,
         ways: Ways,
     ) -> Vec<Told<'_>> {
-        let mut told = Vec::new();
+        let (mut told, stage) = (Vec::new(), entry.fact.stage(now));
         for &role in self.people.held(person) {
             let Some(table) = self.tables.get(role as usize) else { continue };
             let mut lines = entry.cover().flat_map(|scope| table.about(scope)).peekable();
@@ -181,7 +182,7 @@ impl Snapshot {
                 self.people.path(at, role)
             };
             told.extend(lines.map(|line| {
-                let obstacles = line.terms.obstacles(entry.fact.stage, &person.pools, now);
+                let obstacles = line.terms.obstacles(stage, &person.pools, now);
                 self.told_by(&line, path.clone(), obstacles)
             }));
         }
@@ -245,12 +246,12 @@ impl<'s> Explanation<'s> {
         deciding
     }
 
-    /// The moments after `now` at which a rule begins or ends to hold, sorted.
-    fn edges(&self, now: i64) -> Vec<i64> {
+    /// The moments after `now` at which a rule begins or ends to hold or the plugin's sunset comes, sorted.
+    fn edges(&self, sunset: Option<i64>, now: i64) -> Vec<i64> {
         let owners = self.owner.iter().flat_map(|owner| &owner.told);
         let told = self.told.iter().chain(owners);
-        let edges = told.flat_map(|t| [t.not_before, t.not_after]).flatten().filter(|&edge| edge > now);
-        let mut edges: Vec<_> = edges.collect();
+        let edges = told.flat_map(|t| [t.not_before, t.not_after]).flatten().chain(sunset);
+        let mut edges: Vec<_> = edges.filter(|&edge| edge > now).collect();
         edges.sort_unstable();
         edges.dedup();
         edges

@@ -24,6 +24,7 @@
 //!         id: "codex/pitchbook".into(),
 //!         marketplace: "codex".into(),
 //!         stage: Stage::Live,
+//!         sunset: None,
 //!         missing: vec![],
 //!         apps: vec![],
 //!         skills: vec![],

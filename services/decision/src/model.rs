@@ -92,6 +92,9 @@ pub struct Plugin {
     pub marketplace: String,
     /// Its stage for this tenant.
     pub stage: Stage,
+    /// From when, inclusive, it counts as withdrawn, whatever its stage.
+    #[serde(default)]
+    pub sunset: Option<i64>,
     /// Required connectors that are not bound yet; with any of them it is not ready.
     pub missing: Vec<String>,
     /// Its apps, unique among themselves.
@@ -128,7 +131,7 @@ pub enum Stage {
     Preview,
     /// For everybody entitled.
     Live,
-    /// Works, and will end; whoever may use what is live may use it.
+    /// Works until its sunset; whoever may use what is live may use it.
     Deprecated,
     /// Nobody may use it, whatever rules say.
     Withdrawn,

@@ -25,6 +25,8 @@ pub(crate) enum Mutant {
     WindowStart,
     /// A rule for everybody concerns nobody.
     Wildcard,
+    /// What is deprecated outlives its sunset.
+    Sunset,
 }
 
 #[cfg(test)]
@@ -48,7 +50,7 @@ pub(crate) const fn mutated(_: Mutant) -> bool {
 #[cfg(test)]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Term,
         Self::Expiry,
         Self::Tenant,
@@ -59,6 +61,7 @@ impl Mutant {
         Self::Floor,
         Self::WindowStart,
         Self::Wildcard,
+        Self::Sunset,
     ];
 
     /// Runs `body` with this fault on this thread.

@@ -20,7 +20,7 @@ pub enum Remedy<'s> {
     ResumePrincipal(&'s str),
     /// Import the plugin, or a version of it with that app or skill.
     AddPlugin(Target<String>),
-    /// Release the plugin again.
+    /// Release the plugin again, or put off its sunset.
     RestorePlugin(&'s str),
     /// Take away or narrow a rule that forbids.
     LiftDeny {
@@ -96,12 +96,16 @@ impl Snapshot {
             remedies.push(Remedy::ResumePrincipal(name));
         }
         let restored;
-        if entry.fact.stage == Stage::Withdrawn {
+        if entry.fact.stage(now) == Stage::Withdrawn {
             remedies.push(Remedy::RestorePlugin(self.catalogue.plugins.name(entry.plugin)));
-            restored = crate::catalogue::PluginFact { stage: Stage::Live, ..entry.fact.clone() };
+            restored = entry.fact.restored();
             entry.fact = &restored;
         }
-        remedies.extend(by_rules(name, entry.fact.stage, &self.told(at, person, &entry, now, Ways::Skip)));
+        remedies.extend(by_rules(
+            name,
+            entry.fact.stage(now),
+            &self.told(at, person, &entry, now, Ways::Skip),
+        ));
         if !explanation.missing.is_empty() {
             remedies.push(Remedy::BindConnectors(explanation.missing));
         }

@@ -145,6 +145,7 @@ fn plugins(size: Size) -> Vec<Plugin> {
         id: plugin(at),
         marketplace: format!("market-{}", at % 3),
         stage: stage(at),
+        sunset: None,
         missing: if at % 50 == 25 { vec!["search".to_owned()] } else { Vec::new() },
         apps: vec!["search".to_owned(), "files".to_owned()],
         skills: ["draft", "review", "report"].map(str::to_owned).to_vec(),

@@ -7,7 +7,7 @@ use crate::{
 
 /// Takes `text` apart along `pattern`, in which `{}` stands for one id, and checks every id.
 ///
-/// `field` names the request field in the error. Ids of principals, plugins and legal holds may hold `.` and `_`.
+/// `field` names the request field in the error. Ids of principals, plugins, their versions and legal holds may hold `.` and `_`.
 pub fn parse<const N: usize>(field: &str, pattern: &str, text: &str) -> Result<[Slug; N]> {
     let wrong = || {
         Error::invalid(
@@ -21,7 +21,8 @@ pub fn parse<const N: usize>(field: &str, pattern: &str, text: &str) -> Result<[
     for expected in pattern.split('/') {
         let word = words.next().ok_or_else(wrong)?;
         if expected == "{}" {
-            let dotted = matches!(collection, "principals" | "plugins" | "marketplaces" | "legalHolds");
+            let dotted =
+                matches!(collection, "principals" | "plugins" | "marketplaces" | "versions" | "legalHolds");
             let id = if dotted { Slug::parse_dotted(field, word) } else { Slug::parse(field, word) };
             ids.push(id.map_err(|_| wrong())?);
         } else if expected != word {

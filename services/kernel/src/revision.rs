@@ -46,7 +46,7 @@ const OF_TENANT: &[&str] = &[
     "stage_override",
 ];
 /// Nouns of the catalogue that they rest on.
-const OF_CATALOG: &[&str] = &["marketplace", "plugin"];
+const OF_CATALOG: &[&str] = &["marketplace", "plugin", "plugin_version"];
 
 /// Up to which change of a tenant, and of the catalogue, something is known. Zero is "whatever there is".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -124,6 +124,7 @@ both_engines! {
             stage: Stage::Alpha.into(),
             request_id: "7a4e6c7e-7d0e-4f57-8d77-5b9f3a1c2d3e".to_owned(),
             validate_only: true,
+            sunset_time: None,
         };
         assert_eq!(client.set_plugin_stage(by.ask(request.clone())).await.unwrap().into_inner().stage(), Stage::Alpha);
         assert_eq!(plugin(by, "kit").await.stage(), Stage::Live);

@@ -93,7 +93,7 @@ fn what_cannot_be_taken_back_is_not_done_without_a_yes() {
     ] {
         shell.run(0, &line.split(' ').collect::<Vec<_>>());
     }
-    shell.run(0, &["marketplace", "import", MARKETPLACE]);
+    shell.run(0, &["catalog", "import", MARKETPLACE]);
     shell.run(
         0,
         &[
@@ -123,7 +123,7 @@ fn what_cannot_be_taken_back_is_not_done_without_a_yes() {
         "role exclude banker --role trader",
         "role delete banker",
         "entitlement delete all",
-        "plugin set-stage provost-starter/sales withdrawn",
+        "catalog stage provost-starter/sales withdrawn",
     ] {
         let said = shell.error(2, &line.split(' ').collect::<Vec<_>>());
         assert!(said.contains("repeat with --yes"), "{line}: {said}");
@@ -133,7 +133,7 @@ fn what_cannot_be_taken_back_is_not_done_without_a_yes() {
         "group remove-member desk --member maria --yes",
         "role exclude banker --role trader -y",
         "entitlement delete all --yes",
-        "plugin set-stage provost-starter/sales withdrawn --yes",
+        "catalog stage provost-starter/sales withdrawn --yes",
         "role delete trader --yes",
         "role undelete trader",
     ] {
@@ -175,15 +175,15 @@ fn a_directory_that_breaks_a_rule_is_refused_and_nothing_of_it_is_imported() {
     std::fs::create_dir_all(bad.join(".agents/plugins")).unwrap();
     let listing = bad.join(".agents/plugins/marketplace.json");
     std::fs::write(&listing, "{\"name\": \"bad\", \"plugins\": [").unwrap();
-    let said = shell.error(7, &["marketplace", "import", "bad"]);
+    let said = shell.error(7, &["catalog", "import", "bad"]);
     assert!(said.contains("INVALID_MARKETPLACE") && said.contains("not JSON"), "{said}");
     std::fs::write(&listing, "{\"name\": \"bad\", \"plugins\": []}").unwrap();
     std::os::unix::fs::symlink("/etc/passwd", bad.join("link")).unwrap();
-    let said = shell.error(7, &["marketplace", "import", "bad"]);
+    let said = shell.error(7, &["catalog", "import", "bad"]);
     assert!(said.contains("symbolic link"), "{said}");
-    let said = shell.error(1, &["marketplace", "import", "nowhere"]);
+    let said = shell.error(1, &["catalog", "import", "nowhere"]);
     assert!(said.contains("nowhere"), "{said}");
     assert_eq!(shell.json(&["marketplace", "list"])["marketplaces"], serde_json::json!([]));
     std::fs::remove_file(bad.join("link")).unwrap();
-    shell.run(0, &["marketplace", "import", "bad"]);
+    shell.run(0, &["catalog", "import", "bad"]);
 }

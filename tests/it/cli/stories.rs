@@ -33,8 +33,8 @@ fn a_client_is_rolled_out_from_the_bootstrap_token_to_the_decision() {
     ] {
         shell.run(0, &line.split(' ').collect::<Vec<_>>());
     }
-    shell.run(0, &["marketplace", "import", MARKETPLACE, "--initial-stage", "live", "-o", "json"]);
-    shell.run(0, &["plugin", "set-stage", "provost-starter/sales", "preview", "--yes"]);
+    shell.run(0, &["catalog", "import", MARKETPLACE, "--initial-stage", "live", "-o", "json"]);
+    shell.run(0, &["catalog", "stage", "provost-starter/sales", "preview", "--yes"]);
     shell.forget();
     let questions = "maria provost-starter/investment-banking\n\nnobody plugin:sales\n";
     std::fs::write(shell.dir.path().join("questions"), questions).unwrap();
@@ -131,9 +131,9 @@ fn a_marketplace_directory_is_sent_whole_and_a_second_time_changes_nothing() {
     let shell = Shell::open();
     for directory in [MARKETPLACE.into(), data::marketplace("claude-knowledge-work")] {
         let path = directory.to_str().unwrap();
-        let told = shell.json(&["marketplace", "import", path, "--validate-only"]);
+        let told = shell.json(&["catalog", "import", path, "--validate-only"]);
         let before = shell.acts();
-        let report = shell.json(&["marketplace", "import", path]);
+        let report = shell.json(&["catalog", "import", path]);
         assert_eq!(told["plugins"], report["plugins"]);
         let number = |field: &str| report[field].as_str().unwrap().parse().unwrap();
         let skipped = report["skipped"].as_array().unwrap();
@@ -147,7 +147,7 @@ fn a_marketplace_directory_is_sent_whole_and_a_second_time_changes_nothing() {
         );
         let once = shell.acts();
         assert!(once > before, "an import is on the record, and what it did to plugins");
-        let again = shell.json(&["marketplace", "import", path]);
+        let again = shell.json(&["catalog", "import", path]);
         assert_eq!(
             (&again["added"], &again["changed"], &again["marketplace"]),
             (&json!([]), &json!([]), &report["marketplace"])

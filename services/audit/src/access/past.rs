@@ -85,7 +85,10 @@ impl Past {
         let mut plugins = BTreeMap::new();
         for (plugin, listed) in platform.plugins.iter().filter(|(_, listed)| listed.listed) {
             let [marketplace, slug] = name::parse("plugin", "marketplaces/{}/plugins/{}", plugin)?;
-            let stage = effective(listed.stage, own.stages.get(plugin.as_str()).copied());
+            let stage = effective(
+                listed.stage.at(listed.sunset_time, moment),
+                own.stages.get(plugin.as_str()).copied(),
+            );
             let bound = |app: &String| own.bound.contains(&(plugin.as_str(), app.as_str()));
             let is_ready = listed.templated.iter().all(bound);
             plugins.insert(plugin.clone(), Wanted { marketplace, plugin: slug, stage, is_ready });

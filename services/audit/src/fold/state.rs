@@ -223,6 +223,9 @@ impl State {
         if let Some(stage) = new("stage").and_then(|v| serde_json::from_value(v).ok()) {
             plugin.stage = stage;
         }
+        if let Some(sunset) = new("sunset_time") {
+            plugin.sunset_time = serde_json::from_value(sunset).ok().flatten();
+        }
     }
 
     /// How many rows it holds.

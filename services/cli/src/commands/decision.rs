@@ -232,9 +232,9 @@ async fn plugin(app: &mut App<'_, '_>, text: &str) -> Result<String> {
     }
     match found.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(Error::Usage(format!(
-            "no marketplace lists a plugin `{text}`; see `provost plugin list MARKETPLACE`"
-        ))),
+        [] => {
+            Err(Error::Usage(format!("no marketplace lists a plugin `{text}`; see `provost catalog search`")))
+        }
         several => Err(Error::Usage(format!(
             "`{text}` is listed more than once; write one of: {}",
             several.join(", ")

@@ -1,12 +1,12 @@
 //! `provost plugin`.
 
 use clap::Subcommand;
-use proto::catalog::v1::{GetPluginRequest, ListPluginsRequest, SetPluginStageRequest, Stage};
+use proto::catalog::v1::{GetPluginRequest, ListPluginsRequest};
 
-use super::marketplace::client;
+use super::catalog::client;
 use crate::{
     app::{App, Page},
-    args::{ChangeArgs, ListArgs, WatchArgs, YesArgs, choice},
+    args::{ListArgs, WatchArgs},
     error::{Exit, Result},
     names,
 };
@@ -23,8 +23,7 @@ pub enum Command {
     },
     /// List the plugins of a marketplace
     ///
-    /// Filter by `plugin_id`, `display_name`, `description`, `category`, `stage`, `create_time`, `update_time`; order by
-    /// `plugin_id`, `display_name`, `create_time`, `update_time`.
+    /// Filter and order as in `provost catalog search`.
     List {
         /// Of which marketplace
         marketplace: String,
@@ -33,18 +32,6 @@ pub enum Command {
         show_deleted: bool,
         #[command(flatten)]
         list: ListArgs,
-    },
-    /// Move the current version to another stage, for every tenant at once; to withdraw it is the kill switch
-    SetStage {
-        /// `MARKETPLACE/PLUGIN`
-        name: String,
-        /// The new stage
-        #[arg(value_parser = choice("provost.catalog.v1.Stage"))]
-        stage: i32,
-        #[command(flatten)]
-        change: ChangeArgs,
-        #[command(flatten)]
-        yes: YesArgs,
     },
 }
 
@@ -62,15 +49,6 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
                 ListPluginsRequest { parent, page_size, page_token, filter, order_by, show_deleted }
             };
             app.list(false, &list, ask, async |l, r| client(l).list_plugins(r).await).await
-        }
-        Command::SetStage { name, stage, change, yes } => {
-            let name = names::plugin(&name)?;
-            if stage == i32::from(Stage::Withdrawn) {
-                app.confirm("withdraw from every tenant", &name, &change, yes)?;
-            }
-            let (request_id, validate_only) = (change.request_id(), change.validate_only);
-            let request = SetPluginStageRequest { name, stage, request_id, validate_only };
-            app.change(request, async |l, r| client(l).set_plugin_stage(r).await).await
         }
     }
 }

@@ -35,9 +35,7 @@ fn text(reason: Reason, noun: Option<&str>, name: &str) -> Option<String> {
             "a filter reads --filter 'display_name = \"Acme\" AND state = \"LIVE\"'; `list --help` names the fields"
         }
         Reason::InvalidPageToken => "start again without --page-token, or read everything with --all",
-        Reason::InvalidMarketplace => {
-            "mend the directory and try it with `provost marketplace import DIR --validate-only`"
-        }
+        Reason::InvalidMarketplace => "mend the directory and try it with `provost catalog diff PATH`",
         Reason::InvalidMessage | Reason::Unimplemented => {
             "`provost --version` and `provost health` show whether command and server are of one release"
         }

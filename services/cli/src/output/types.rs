@@ -18,7 +18,8 @@ macro_rules! named {
 named! {
     audit: AuditEvent, AuditLog, CreateMirrorLinkResponse, ListAccessAsOfResponse, ListAuditEventsResponse,
         ListMirrorLinksResponse, ListSavedSearchesResponse, MirrorLink, Receipt, SavedSearch;
-    catalog: ImportMarketplaceResponse, ListMarketplacesResponse, ListPluginsResponse, Marketplace, Plugin;
+    catalog: ImportMarketplaceResponse, ListMarketplacesResponse, ListPluginVersionsResponse,
+        ListPluginsResponse, Marketplace, Plugin, PluginDiff, PluginVersion;
     connector_binding: ConnectorBinding, ListConnectorBindingsResponse;
     decision: BatchCheckResponse, Decision, Explanation, ListPrincipalsResponse, ListUsableResponse, RuleAccount;
     duty: DutyGrant, ListDutyGrantsResponse;
@@ -56,7 +57,11 @@ pub fn columns(message: &str) -> &'static [&'static str] {
             &["name", "display_name", "format", "plugin_count", "update_time"]
         }
         "provost.catalog.v1.Plugin" => {
-            &["name", "display_name", "version", "stage", "category", "delete_time"]
+            &["name", "display_name", "version", "stage", "sunset_time", "category", "delete_time"]
+        }
+        "provost.catalog.v1.PluginChange" => &["kind", "field", "old_value", "new_value"],
+        "provost.catalog.v1.PluginVersion" => {
+            &["name", "version", "stage", "sunset_time", "current", "create_time"]
         }
         "provost.connector_binding.v1.ConnectorBinding" => {
             &["name", "plugin", "app", "connector_id", "state", "update_time"]

@@ -15,7 +15,7 @@ use crate::{
     error::Error,
 };
 
-const STAGE: &str = "plugin set-stage codex-official/factset preview";
+const STAGE: &str = "catalog stage codex-official/factset preview";
 
 #[tokio::test]
 async fn check_exits_by_the_answer() {
@@ -145,7 +145,7 @@ async fn what_cannot_be_taken_back_is_asked_for() {
     assert_eq!(provost(&format!("{line} --yes")).run().await.exit, Exit::OK);
     let dry = provost(&format!("{line} --validate-only")).run().await;
     assert_eq!((dry.exit, dry.out.as_str()), (Exit::OK, "valid; nothing was changed\n"));
-    let withdraw = format!("plugin set-stage a/b withdrawn --address {address}");
+    let withdraw = format!("catalog stage a/b withdrawn --address {address}");
     assert_eq!(provost(&withdraw).run().await.exit, Exit::USAGE);
     assert_eq!(fake.calls().len(), 3);
 }

@@ -17,9 +17,11 @@ use proto::{
         audit_service_server::{AuditService, AuditServiceServer},
     },
     catalog::v1::{
-        GetMarketplaceRequest, GetPluginRequest, ImportMarketplaceRequest, ImportMarketplaceResponse,
-        ListMarketplacesRequest, ListMarketplacesResponse, ListPluginsRequest, ListPluginsResponse,
-        Marketplace, Plugin, SetPluginStageRequest,
+        DiffPluginVersionsRequest, GetMarketplaceRequest, GetPluginRequest, GetPluginVersionRequest,
+        ImportMarketplaceRequest, ImportMarketplaceResponse, ListMarketplacesRequest,
+        ListMarketplacesResponse, ListPluginVersionsRequest, ListPluginVersionsResponse, ListPluginsRequest,
+        ListPluginsResponse, Marketplace, Plugin, PluginDiff, PluginVersion, SetPluginStageRequest,
+        SetPluginVersionStageRequest,
         catalog_service_server::{CatalogService, CatalogServiceServer},
     },
     decision::v1::{
@@ -329,6 +331,29 @@ impl CatalogService for Fake {
     async fn set_plugin_stage(&self, request: Request<SetPluginStageRequest>) -> Answer<Plugin> {
         let SetPluginStageRequest { name, stage, .. } = self.take(request)?;
         Ok(Response::new(Plugin { name, stage, ..Plugin::default() }))
+    }
+
+    async fn set_plugin_version_stage(
+        &self,
+        request: Request<SetPluginVersionStageRequest>,
+    ) -> Answer<PluginVersion> {
+        let SetPluginVersionStageRequest { name, stage, .. } = self.take(request)?;
+        Ok(Response::new(PluginVersion { name, stage, ..PluginVersion::default() }))
+    }
+
+    async fn get_plugin_version(&self, _: Request<GetPluginVersionRequest>) -> Answer<PluginVersion> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn list_plugin_versions(
+        &self,
+        _: Request<ListPluginVersionsRequest>,
+    ) -> Answer<ListPluginVersionsResponse> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn diff_plugin_versions(&self, _: Request<DiffPluginVersionsRequest>) -> Answer<PluginDiff> {
+        Err(Status::unimplemented("not asked for"))
     }
 
     async fn get_marketplace(&self, _: Request<GetMarketplaceRequest>) -> Answer<Marketplace> {

@@ -22,8 +22,7 @@ async fn a_directory_is_sent_whole_in_order_and_in_pieces() {
     fs::write(dir.path().join("big"), vec![1; 2 * 1024 * 1024 + 1]).unwrap();
     fs::write(dir.path().join("empty"), "").unwrap();
     symlink("/etc/passwd", dir.path().join("link")).unwrap();
-    let line =
-        format!("marketplace import {} --initial-stage preview --address {address}", dir.path().display());
+    let line = format!("catalog import {} --initial-stage preview --address {address}", dir.path().display());
     let ran = provost(&line).run().await;
     assert_eq!(ran.exit, Exit::OK, "{}", ran.err);
     assert!(ran.out.contains("marketplaces/small"), "{}", ran.out);
@@ -50,10 +49,32 @@ async fn an_import_is_repeated_from_its_start() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a"), "x").unwrap();
     fake.fail(1, Code::Unavailable, "DATABASE_UNAVAILABLE");
-    let line = format!("marketplace import {} --address {address} -o json", dir.path().display());
+    let line = format!("catalog import {} --address {address} -o json", dir.path().display());
     let ran = provost(&line).run().await;
     assert_eq!((ran.exit, fake.calls().len(), fake.finished()), (Exit::OK, 2, 1), "{}", ran.err);
     assert_eq!(files(&fake).len(), 1);
     let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(value["plugins"], "1");
+}
+
+#[tokio::test]
+async fn an_archive_is_sent_as_it_is_and_in_pieces() {
+    let (fake, address) = Fake::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.tar.gz");
+    let bytes: Vec<u8> = (0..1024 * 1024 + 3_u32).map(|n| n.to_le_bytes()[0]).collect();
+    fs::write(&path, &bytes).unwrap();
+    let ran = provost(&format!("catalog diff {} --address {address} -o json", path.display())).run().await;
+    assert_eq!(ran.exit, Exit::OK, "{}", ran.err);
+    let parts: Vec<_> = fake.parts().into_iter().filter_map(|part| part.part).collect();
+    let Part::Header(header) = &parts[0] else { panic!("the header comes first") };
+    assert!(header.validate_only);
+    let pieces: Vec<_> = parts[1..]
+        .iter()
+        .map(|part| match part {
+            Part::Archive(archive) => archive.content.clone(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!((pieces.len(), pieces.concat()), (2, bytes));
 }

@@ -10,6 +10,7 @@ fn tenant(rules: &[Rule]) -> Facts {
         id: id.to_owned(),
         marketplace: "codex".to_owned(),
         stage: Stage::Live,
+        sunset: None,
         missing: names(missing),
         apps: names(&["search", "files"]),
         skills: names(&["draft"]),
@@ -110,6 +111,36 @@ fn what_is_withdrawn_is_so_at_once_and_for_everybody() {
     assert!(snapshot.decide("maria", FACTSET, NOW).allowed);
     for target in [FACTSET, SEARCH, DRAFT] {
         assert_eq!(next.decide("maria", target, NOW), Decision::no(Reason::Withdrawn));
+    }
+}
+
+#[test]
+fn what_is_deprecated_works_until_its_sunset_and_is_withdrawn_from_that_instant_on() {
+    let mut facts = tenant(&[rule("a", Effect::Required, FACTSET)]);
+    let reasons = |facts: &Facts| {
+        let snapshot = compile(facts).unwrap();
+        [NOW - 1, NOW, NOW + 1].map(|now| {
+            let usable = snapshot.usable("maria", now).iter().any(|u| u.plugin == "factset");
+            let decision = snapshot.decide("maria", FACTSET, now);
+            let who = snapshot.principals(FACTSET, now).len();
+            assert_eq!((usable, who == 1), (decision.allowed, decision.allowed));
+            assert_eq!(snapshot.decide("maria", DRAFT, now), decision);
+            decision.reason
+        })
+    };
+    let (yes, no) = (Reason::Allowed, Reason::Withdrawn);
+    facts.plugins[0].stage = Stage::Deprecated;
+    assert_eq!(reasons(&facts), [yes; 3]);
+    facts.plugins[0].sunset = Some(NOW);
+    assert_eq!(reasons(&facts), [yes, no, no]);
+    let snapshot = compile(&facts).unwrap();
+    assert_eq!(snapshot.explain("maria", FACTSET, NOW - 1).changes_at, Some(NOW));
+    let after = snapshot.explain("maria", FACTSET, NOW);
+    assert_eq!((after.changes_at, after.remedies), (None, vec![crate::Remedy::RestorePlugin("factset")]));
+    // a tenant that holds it to another stage meanwhile is not spared
+    for stage in [Stage::Alpha, Stage::Preview, Stage::Live] {
+        facts.plugins[0].stage = stage;
+        assert_eq!(reasons(&facts)[1..], [no, no], "{stage:?}");
     }
 }
 

@@ -212,7 +212,8 @@ fn the_remedies_of_a_no_make_it_a_yes_and_none_is_needless() {
 #[test]
 fn a_decision_holds_until_the_moment_that_its_explanation_says() {
     for (seed, facts, snapshot) in tenants().take(500) {
-        let edges = facts.rules.iter().flat_map(|rule| [rule.not_before, rule.not_after]).flatten();
+        let windows = facts.rules.iter().flat_map(|rule| [rule.not_before, rule.not_after]);
+        let edges = windows.chain(facts.plugins.iter().map(|plugin| plugin.sunset)).flatten();
         let edges: BTreeSet<_> = edges.filter(|&edge| edge > MOMENTS[3]).collect();
         for (who, what) in random::questions() {
             let explanation = snapshot.explain(who, what, MOMENTS[3]);

@@ -187,7 +187,15 @@ fn any_text_is_an_id_and_any_question_has_an_answer() {
         let parts = ids.clone();
         let (marketplace, missing) = (id.clone(), Vec::new());
         let (apps, skills) = (parts.clone(), parts);
-        facts.plugins.push(Plugin { id: id.clone(), marketplace, stage: Stage::Live, missing, apps, skills });
+        facts.plugins.push(Plugin {
+            id: id.clone(),
+            marketplace,
+            stage: Stage::Live,
+            sunset: None,
+            missing,
+            apps,
+            skills,
+        });
         let rule = Rule { id: id.clone(), role: Some(id.clone()), ..random::rule(&mut Dice::new(1), 0) };
         let target = Target::Plugin(id.clone());
         let rule = Rule { tenant: None, target, effect: Effect::Default, seat_pool: None, ..rule };

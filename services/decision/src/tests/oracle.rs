@@ -108,6 +108,7 @@ impl<'f> Oracle<'f> {
         };
         let plugin = self.facts.plugins.iter().find(|p| p.id == plugin).unwrap();
         let stage = match plugin.stage {
+            _ if plugin.sunset.is_some_and(|sunset| sunset <= now) => "withdrawn",
             Stage::Alpha => "alpha",
             Stage::Preview => "preview",
             Stage::Live => "live",

@@ -16,7 +16,7 @@ const SETS: [&str; 2] = ["network", "dev"];
 const POOLS: [&str; 2] = ["factset-seats", "lab"];
 const APPS: [&str; 2] = ["search", "files"];
 const SKILLS: [&str; 2] = ["search", "draft"];
-const STAGES: [Stage; 9] = [
+const STAGES: [Stage; 10] = [
     Stage::Alpha,
     Stage::Preview,
     Stage::Preview,
@@ -24,6 +24,7 @@ const STAGES: [Stage; 9] = [
     Stage::Live,
     Stage::Live,
     Stage::Live,
+    Stage::Deprecated,
     Stage::Deprecated,
     Stage::Withdrawn,
 ];
@@ -73,6 +74,8 @@ pub fn plugin(dice: &mut Dice, at: usize) -> Plugin {
         id: PLUGINS[at].to_owned(),
         marketplace: pick(dice, &MARKETS).to_owned(),
         stage: pick(dice, &STAGES),
+        // only that of a deprecated plugin means anything
+        sunset: dice.once_in(2).then(|| pick(dice, &MOMENTS)),
         missing: if dice.once_in(20) { vec!["connector".to_owned()] } else { Vec::new() },
         apps: APPS.map(str::to_owned).to_vec(),
         skills: SKILLS.map(str::to_owned).to_vec(),

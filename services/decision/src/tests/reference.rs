@@ -45,7 +45,8 @@ fn plugin<'f>(facts: &'f Facts, what: Target<&str>) -> Option<&'f Plugin> {
 }
 
 fn by_rules<'f>(facts: &'f Facts, who: &str, plugin: &Plugin, what: Target<&str>, now: i64) -> Answer<'f> {
-    if plugin.stage == Stage::Withdrawn {
+    let over = plugin.sunset.is_some_and(|sunset| now >= sunset);
+    if over || plugin.stage == Stage::Withdrawn {
         return (Decision::no(Reason::Withdrawn), BTreeSet::new());
     }
     let roles = roles(facts, who);

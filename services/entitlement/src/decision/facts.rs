@@ -119,6 +119,11 @@ pub async fn catalog_changes(
         // a plugin that is not listed any more takes rules with it, and one that is listed again brings them
         let found = match change.kind.as_str() {
             "plugin" => store::plugin_list(db, tenant, Some(&change.name)).await?.pop(),
+            // the plugin may be of that version now
+            "plugin_version" => {
+                let plugin = change.name.split("/versions/").next();
+                store::plugin_list(db, tenant, plugin).await?.pop()
+            }
             _ => return Ok(None),
         };
         // one that is not listed was not before: only an import takes it off the list

@@ -73,7 +73,7 @@ impl Again {
         if revision_get(&mut db, self.tenant.id.0).await? != self.loaded.revision {
             return Ok(None);
         }
-        let mut tables = Tables { db, tenant: &self.tenant };
+        let mut tables = Tables { db, tenant: &self.tenant, now: self.now };
         let (plugin, part) = (self.wanted.plugin_name(), self.wanted.part());
         let verdict = verdict(&mut tables, &self.who, (&plugin, &part), self.now).await?;
         Ok(Some(verdict.allowed() == self.allowed))

@@ -3,6 +3,7 @@
 use catalog::model::PluginRef;
 use kernel::{
     Result,
+    clock::Time,
     db::Reader,
     ids::{PrincipalId, Slug, TenantId},
     scope::TenantRef,
@@ -27,6 +28,8 @@ pub struct Tables<'t> {
     pub db: Reader,
     /// Whose.
     pub tenant: &'t TenantRef,
+    /// When.
+    pub now: Time,
 }
 
 impl Facts for Tables<'_> {
@@ -62,7 +65,7 @@ impl Facts for Tables<'_> {
         let wanted = Wanted {
             marketplace: plugin.marketplace_slug.clone(),
             plugin: plugin.plugin_slug.clone(),
-            stage: effective(plugin.stage, own.stage),
+            stage: effective(plugin.stage.at(plugin.sunset_time, self.now), own.stage),
             is_ready: own.is_ready(),
         };
         Ok(Some((wanted, plugin)))

@@ -33,7 +33,7 @@ pub struct Wanted {
     pub marketplace: Slug,
     /// Last segment of its name.
     pub plugin: Slug,
-    /// The stage of its current version that counts in the tenant.
+    /// The stage of its current version that counts in the tenant at the moment of the question.
     pub stage: Stage,
     /// Whether every connector that it needs is bound.
     pub is_ready: bool,

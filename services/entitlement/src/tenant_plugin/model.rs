@@ -3,6 +3,7 @@
 use catalog::model::{App, JsonList, Stage};
 use kernel::{
     Error, Result,
+    clock::Time,
     ids::{Slug, clip},
     name,
 };
@@ -39,6 +40,8 @@ pub struct Listed {
     /// The platform's stage of its current version.
     #[sqlx(try_from = "String")]
     pub stage: Stage,
+    /// From when it counts as withdrawn.
+    pub sunset_time: Option<Time>,
     /// Its apps.
     #[sqlx(try_from = "String")]
     pub apps: JsonList<App>,
@@ -75,18 +78,24 @@ impl Wish {
 }
 
 impl TenantPlugin {
-    /// From what is stored, and which of the plugin's apps are bound.
-    pub fn new(tenant: &Slug, listed: Listed, is_bound: impl Fn(&str, &str) -> bool) -> Result<Self> {
+    /// From what is stored and which of the plugin's apps are bound, at `now`.
+    pub fn new(
+        tenant: &Slug,
+        listed: Listed,
+        is_bound: impl Fn(&str, &str) -> bool,
+        now: Time,
+    ) -> Result<Self> {
         let plugin = format!("marketplaces/{}/plugins/{}", listed.marketplace, listed.plugin);
         let templated = listed.apps.0.iter().filter(|app| app.templated).map(|app| app.key.as_str());
         let mut missing_apps: Vec<_> =
             missing(templated, |app| is_bound(&plugin, app)).map(str::to_owned).collect();
         missing_apps.sort_unstable();
         let own = listed.override_stage.map(Stage::try_from).transpose()?;
+        let platform_stage = listed.stage.at(listed.sunset_time, now);
         Ok(Self {
             name: format!("tenants/{tenant}/{plugin}"),
-            platform_stage: listed.stage,
-            stage: effective(listed.stage, own),
+            platform_stage,
+            stage: effective(platform_stage, own),
             stage_override: listed.override_slug.map(|slug| stage_override::name(tenant, &slug)),
             missing_apps,
             plugin,

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use kernel::{
     Ctx, Result,
     authz::{Action, Class},
+    clock::Time,
     db::{Reader, list::Page},
     ids::Slug,
     page::{self, Cursor},
@@ -31,7 +32,7 @@ pub async fn tenant_plugin_get(ctx: &Ctx, name: &str) -> Result<TenantPlugin> {
     let scope = ctx.tenant("name", &tenant).await?;
     ctx.authorize(GET, &scope).await?;
     let mut db = ctx.kernel().db.snapshot().await?;
-    let found = read(&mut db, scope.tenant()?, Some(&plugin)).await?.pop();
+    let found = read(&mut db, scope.tenant()?, Some(&plugin), ctx.now()).await?.pop();
     found.ok_or_else(|| model::unknown(name))
 }
 
@@ -51,7 +52,7 @@ pub async fn tenant_plugin_list(
         token => key.open(&question, token)?.text,
     };
     let mut db = ctx.kernel().db.snapshot().await?;
-    let mut items = read(&mut db, scope.tenant()?, None).await?;
+    let mut items = read(&mut db, scope.tenant()?, None, ctx.now()).await?;
     let below = wish.marketplace.as_ref().map(|slug| format!("marketplaces/{slug}/"));
     items.retain(|p| {
         below.as_ref().is_none_or(|below| p.plugin.starts_with(below)) && p.name > after && wish.wants(p)
@@ -72,9 +73,14 @@ fn question(scope: &Scope, wish: &Wish) -> String {
     format!("plugins of {}|{of}|{:?}", scope.id(), wish.is_ready)
 }
 
-async fn read(db: &mut Reader, tenant: &TenantRef, only: Option<&str>) -> Result<Vec<TenantPlugin>> {
+async fn read(
+    db: &mut Reader,
+    tenant: &TenantRef,
+    only: Option<&str>,
+    now: Time,
+) -> Result<Vec<TenantPlugin>> {
     let listed = store::listed_list(db, tenant.id, only).await?;
     let bound: HashSet<(String, String)> = bound_list(db, tenant.id, only).await?.into_iter().collect();
     let is_bound = |plugin: &str, app: &str| bound.contains(&(plugin.to_owned(), app.to_owned()));
-    listed.into_iter().map(|listed| TenantPlugin::new(&tenant.slug, listed, is_bound)).collect()
+    listed.into_iter().map(|listed| TenantPlugin::new(&tenant.slug, listed, is_bound, now)).collect()
 }

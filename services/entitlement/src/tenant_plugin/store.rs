@@ -12,7 +12,7 @@ pub async fn listed_list(
 ) -> Result<Vec<Listed>> {
     macro_rules! listed {
         () => {
-            "SELECT m.slug AS marketplace, p.slug AS plugin, v.stage, v.apps, o.slug AS override_slug, \
+            "SELECT m.slug AS marketplace, p.slug AS plugin, v.stage, v.sunset_time, v.apps, o.slug AS override_slug, \
              o.stage AS override_stage FROM plugin p JOIN marketplace m ON m.id = p.marketplace_id \
              JOIN plugin_version v ON v.marketplace_id = p.marketplace_id AND v.plugin_id = p.id AND v.id = p.version_id \
              LEFT JOIN stage_override o ON o.tenant_id = $1 AND o.marketplace_id = p.marketplace_id \

@@ -16,6 +16,11 @@ pub enum Kind {
     Time,
     /// A whole number.
     Int,
+    /// Text that is stored in lower case: like [`Kind::Text`], in any case.
+    Folded,
+    /// A set of words, stored in lower case and each between line breaks: `=`, `!=` (with `*` as a wildcard at either end)
+    /// for one of them, `:` for a part of one, in any case.
+    Set,
 }
 
 /// A field that can be filtered and, perhaps, ordered by.
@@ -45,6 +50,16 @@ impl Field {
     /// A field of a few words.
     pub const fn words(name: &'static str, column: &'static str, words: &'static [&'static str]) -> Self {
         Self { name, column, kind: Kind::Enum(words), sortable: false }
+    }
+
+    /// A field that is stored in lower case.
+    pub const fn folded(name: &'static str, column: &'static str) -> Self {
+        Self { name, column, kind: Kind::Folded, sortable: false }
+    }
+
+    /// A field that is a set of words.
+    pub const fn set(name: &'static str, column: &'static str) -> Self {
+        Self { name, column, kind: Kind::Set, sortable: false }
     }
 
     /// The same, not to be ordered by: because it may be NULL, or has no index.
@@ -148,6 +163,11 @@ impl Sql {
                 self.text_compare(field.column, op, value, quoted);
                 return Ok(());
             }
+            Kind::Folded => {
+                self.text_compare(field.column, op, &value.to_lowercase(), quoted);
+                return Ok(());
+            }
+            Kind::Set => return self.set_compare(field, op, &value.to_lowercase(), quoted, at),
             Kind::Enum(words) => {
                 let word = value.to_ascii_lowercase();
                 if !words.contains(&word.as_str()) {
@@ -198,6 +218,35 @@ impl Sql {
         } else {
             self.simple(&column, op, Value::Text(value.to_owned()));
         }
+    }
+
+    fn set_compare(
+        &mut self,
+        field: &Field,
+        op: Comparator,
+        value: &str,
+        quoted: bool,
+        at: usize,
+    ) -> Result<()> {
+        match op {
+            Comparator::Has => self.text_compare(field.column, op, value, quoted),
+            Comparator::Equal | Comparator::NotEqual => {
+                if op == Comparator::NotEqual {
+                    self.push("NOT ");
+                }
+                let open_start = value.starts_with('*');
+                let open_end = value.ends_with('*') && !value.ends_with("\\*") && value.len() > 1;
+                let middle = value.strip_prefix('*').unwrap_or(value);
+                let middle = if open_end { middle.strip_suffix('*').unwrap_or(middle) } else { middle };
+                let (from, to) = (if open_start { "" } else { "\n" }, if open_end { "" } else { "\n" });
+                self.contains(field.column, &format!("{from}{}{to}", middle.replace("\\*", "*")));
+            }
+            _ => {
+                let message = format!("`{}` has no order; use `=` for one of it, `:` for a part", field.name);
+                return Err(fault(at, message));
+            }
+        }
+        Ok(())
     }
 
     fn simple(&mut self, column: &str, op: Comparator, value: Value) {
@@ -256,10 +305,12 @@ mod tests {
     use crate::error::Error;
     use proptest::prelude::*;
 
-    const FIELDS: [Field; 3] = [
+    const FIELDS: [Field; 5] = [
         Field::text("role_id", "slug"),
         Field::words("state", "state", &["live", "closed"]),
         Field::time("create_time", "create_time"),
+        Field::folded("text", "search_text"),
+        Field::set("skill", "skills"),
     ];
 
     fn sql(filter: &str) -> Result<Sql> {
@@ -276,6 +327,26 @@ mod tests {
             made.values,
             [Value::Text("x'; DROP TABLE role; --".to_owned()), Value::Text("live".to_owned())]
         );
+    }
+
+    #[test]
+    fn folded_text_and_sets_are_asked_for_in_lower_case_and_words_of_a_set_whole() {
+        let asked = |filter: &str| sql(filter).unwrap().values.remove(0);
+        for (filter, value) in [
+            ("text : \"FactSet Ü\"", "factset ü"),
+            ("skill = Draft", "\ndraft\n"),
+            ("skill != Draft", "\ndraft\n"),
+            ("skill = \"Dr*\"", "\ndr"),
+            ("skill = \"*Ft\"", "ft\n"),
+            ("skill = \"*RA*\"", "ra"),
+            ("skill : RA", "ra"),
+        ] {
+            assert_eq!(asked(filter), Value::Text(value.to_owned()), "{filter}");
+        }
+        assert_eq!(sql("skill : *").unwrap().text, " AND COALESCE(skills, '') <> ''");
+        assert_eq!(sql("skill = \"*\"").unwrap().values, [Value::Text("\n".to_owned())], "any word ends");
+        assert!(sql("skill != a").unwrap().text.starts_with(" AND NOT REPLACE("));
+        assert!(sql("skill > a").is_err());
     }
 
     #[test]

@@ -210,6 +210,7 @@ fn facts(rules: u32, principals: u32, plugins: u32, roles: u32) -> Facts {
                 id: format!("m/k{n}"),
                 marketplace: "m".to_owned(),
                 stage: Stage::Live,
+                sunset: None,
                 missing: Vec::new(),
                 apps: Vec::new(),
                 skills: Vec::new(),

@@ -99,7 +99,7 @@ const SPECIFIC: [(&str, Mapping); 16] = [
 ];
 
 /// Nouns whose other changes are Entity Management.
-const ENTITIES: [&str; 16] = [
+const ENTITIES: [&str; 19] = [
     "partner",
     "tenant",
     "unit",
@@ -113,6 +113,7 @@ const ENTITIES: [&str; 16] = [
     "seat_pool",
     "marketplace",
     "plugin",
+    "plugin_version",
     "token",
     "legal_hold",
     "retention",
@@ -126,8 +127,8 @@ const CREATING: [&str; 7] = ["create", "add", "import", "grant", "bootstrap", "l
 const ENDING: [&str; 9] =
     ["delete", "remove", "revoke", "release", "exclude", "close", "erase", "erased", "prune"];
 /// First words of verbs that only look.
-const READING: [&str; 10] =
-    ["get", "list", "query", "search", "tail", "export", "read", "check", "prove", "whoami"];
+const READING: [&str; 11] =
+    ["get", "list", "diff", "query", "search", "tail", "export", "read", "check", "prove", "whoami"];
 
 /// The mappings of an action of an event class beside [`call`], in order of preference.
 pub fn mappings<'a>(action: &'a str, event_class: &str) -> impl Iterator<Item = Mapping> + 'a {
@@ -206,6 +207,7 @@ mod tests {
             ("group.add_member", (3006, 3)),
             ("tenant.go_live", (3004, 10)),
             ("plugin.set_stage", (3004, 3)),
+            ("plugin_version.set_stage", (3004, 3)),
             ("token.revoke", (3004, 11)),
         ];
         for (action, mapping) in expected {

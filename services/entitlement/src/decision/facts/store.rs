@@ -245,6 +245,7 @@ struct PluginRow {
     plugin: String,
     #[sqlx(try_from = "String")]
     stage: Released,
+    sunset_time: Option<Time>,
     #[sqlx(try_from = "String")]
     apps: JsonList<App>,
     #[sqlx(try_from = "String")]
@@ -271,6 +272,8 @@ impl PluginRow {
         let missing = binding::missing(templated, is_bound).map(str::to_owned).collect();
         Plugin {
             stage: engine_stage(effective(self.stage, own.stages.get(&name).copied())),
+            // the platform's, whatever stage the tenant holds it to meanwhile
+            sunset: self.sunset_time.map(Time::micros),
             missing,
             id,
             marketplace: self.marketplace,
@@ -298,7 +301,7 @@ pub fn plugin_id(marketplace: &str, plugin: &str) -> String {
 
 macro_rules! plugins {
     () => {
-        "SELECT m.slug AS marketplace, p.slug AS plugin, v.stage, v.apps, v.skills FROM plugin p \
+        "SELECT m.slug AS marketplace, p.slug AS plugin, v.stage, v.sunset_time, v.apps, v.skills FROM plugin p \
          JOIN marketplace m ON m.id = p.marketplace_id \
          JOIN plugin_version v ON v.marketplace_id = p.marketplace_id AND v.plugin_id = p.id AND v.id = p.version_id \
          WHERE p.delete_time IS NULL"

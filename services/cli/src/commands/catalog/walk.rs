@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// The server refuses more files than this; so walking ends here, whatever directory was named by mistake.
 const MAX_FILES: usize = 10_000;
 /// The server refuses more bytes than this.
-const MAX_BYTES: u64 = 256 * 1024 * 1024;
+pub const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A file or a symbolic link.
 #[derive(Clone, Debug, PartialEq, Eq)]

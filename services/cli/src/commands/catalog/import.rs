@@ -1,10 +1,15 @@
-//! Sends a marketplace directory as a stream and shows what the import did.
+//! Sends a marketplace, a directory or an archive of it, as a stream and shows what the import did or would do.
 
-use std::{fmt::Write as _, io::Read as _, path::Path};
+use std::{
+    fmt::Write as _,
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use proto::catalog::v1::{
-    ImportFile, ImportHeader, ImportMarketplaceRequest, ImportMarketplaceResponse,
-    import_marketplace_request::Part,
+    DiffKind, ImportArchive, ImportFile, ImportHeader, ImportMarketplaceRequest, ImportMarketplaceResponse,
+    PluginDiff, import_marketplace_request::Part,
 };
 use tokio::sync::mpsc::{Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
@@ -12,7 +17,7 @@ use tonic::{Request, Status};
 
 use super::{
     Import, client,
-    walk::{Entry, unreadable, walk},
+    walk::{Entry, MAX_BYTES, unreadable, walk},
 };
 use crate::{
     app::App,
@@ -26,19 +31,39 @@ const PIECE_BYTES: u64 = 1024 * 1024;
 /// Messages that wait for the connection at most.
 const WAITING: usize = 4;
 
-/// Imports a directory.
-pub async fn run(args: &Import, app: &mut App<'_, '_>) -> Result<Exit> {
-    let entries = walk(&args.dir)?;
-    let bytes: u64 = entries.iter().map(|e| e.bytes).sum();
-    if app.format() == Format::Table {
-        app.console.note(&format!("sending {} files, {} KiB", entries.len(), bytes.div_ceil(1024)));
+/// What is sent.
+enum Source {
+    Directory(Vec<Entry>),
+    Archive(PathBuf),
+}
+
+impl Source {
+    /// What is at `path`, and a note of how much it is.
+    fn at(path: &Path) -> Result<(Self, String)> {
+        let found = fs::metadata(path).map_err(|e| unreadable(path, &e))?;
+        if found.is_file() {
+            let bytes = found.len();
+            if bytes > MAX_BYTES {
+                return Err(Error::Local(format!("`{}` has more than 256 MiB", path.display())));
+            }
+            let note = format!("sending an archive of {} KiB", bytes.div_ceil(1024));
+            return Ok((Self::Archive(path.to_owned()), note));
+        }
+        let entries = walk(path)?;
+        let bytes: u64 = entries.iter().map(|e| e.bytes).sum();
+        let note = format!("sending {} files, {} KiB", entries.len(), bytes.div_ceil(1024));
+        Ok((Self::Directory(entries), note))
     }
+}
+
+/// Imports a marketplace.
+pub async fn run(args: &Import, app: &mut App<'_, '_>) -> Result<Exit> {
     let header = ImportHeader {
         initial_stage: args.initial_stage.unwrap_or_default(),
         request_id: args.change.request_id(),
         validate_only: args.change.validate_only,
     };
-    let answer = send(&app.client()?, &header, &entries).await?;
+    let answer = sent(&args.path, &header, app).await?;
     if app.format() != Format::Table {
         return app.changed(args.change.validate_only, &answer);
     }
@@ -49,19 +74,39 @@ pub async fn run(args: &Import, app: &mut App<'_, '_>) -> Result<Exit> {
     Ok(Exit::OK)
 }
 
+/// Says what an import would do.
+pub async fn diff(path: &Path, app: &mut App<'_, '_>) -> Result<Exit> {
+    let header = ImportHeader { validate_only: true, ..ImportHeader::default() };
+    let answer = sent(path, &header, app).await?;
+    if app.format() != Format::Table {
+        return app.changed(true, &answer);
+    }
+    app.console.print(&summary(&answer))?;
+    app.console.print(&details(&answer.diffs))?;
+    Ok(Exit::OK)
+}
+
+async fn sent(
+    path: &Path,
+    header: &ImportHeader,
+    app: &mut App<'_, '_>,
+) -> Result<ImportMarketplaceResponse> {
+    let (source, note) = Source::at(path)?;
+    if app.format() == Format::Table {
+        app.console.note(&note);
+    }
+    send(&app.client()?, header, &source).await
+}
+
 /// Why a stream ended early: the server's word, or a file of ours.
 enum Broken {
     Call(Status),
     File(Error),
 }
 
-async fn send(
-    client: &Client,
-    header: &ImportHeader,
-    entries: &[Entry],
-) -> Result<ImportMarketplaceResponse> {
+async fn send(client: &Client, header: &ImportHeader, source: &Source) -> Result<ImportMarketplaceResponse> {
     // The request id makes a second attempt as safe as any other change.
-    let attempt = async |link| match stream(link, client.timeout(), header, entries).await {
+    let attempt = async |link| match stream(link, client.timeout(), header, source).await {
         Ok(answer) => Ok(Ok(answer)),
         Err(Broken::Call(status)) => Err(status),
         Err(Broken::File(error)) => Ok(Err(error)),
@@ -73,7 +118,7 @@ async fn stream(
     link: crate::client::Link,
     timeout: std::time::Duration,
     header: &ImportHeader,
-    entries: &[Entry],
+    source: &Source,
 ) -> std::result::Result<ImportMarketplaceResponse, Broken> {
     let (sender, receiver) = channel(WAITING);
     let mut sender = Some(sender);
@@ -84,7 +129,7 @@ async fn stream(
     };
     let feed = async {
         if let Some(sender) = &sender {
-            feed(sender, header, entries).await.map_err(Broken::File)?;
+            feed(sender, header, source).await.map_err(Broken::File)?;
         }
         // Only now is the stream complete. After an error the sender outlives the call, so that the server never takes
         // half a directory for a whole one.
@@ -99,12 +144,16 @@ async fn stream(
 async fn feed(
     sender: &Sender<ImportMarketplaceRequest>,
     header: &ImportHeader,
-    entries: &[Entry],
+    source: &Source,
 ) -> Result<()> {
     let message = |part| ImportMarketplaceRequest { part: Some(part) };
     if sender.send(message(Part::Header(header.clone()))).await.is_err() {
         return Ok(());
     }
+    let entries = match source {
+        Source::Directory(entries) => entries,
+        Source::Archive(path) => return feed_archive(sender, path).await,
+    };
     for entry in entries {
         let mut pieces = Pieces::of(entry)?;
         while let Some(content) = pieces.next(&entry.file)? {
@@ -112,6 +161,20 @@ async fn feed(
             if sender.send(message(Part::File(file))).await.is_err() {
                 return Ok(());
             }
+        }
+    }
+    Ok(())
+}
+
+/// Puts an archive into the stream; the server tells its format by its first bytes.
+async fn feed_archive(sender: &Sender<ImportMarketplaceRequest>, path: &Path) -> Result<()> {
+    let file = fs::File::open(path).map_err(|e| unreadable(path, &e))?;
+    let mut pieces = Pieces { file: Some(file), first: true };
+    while let Some(content) = pieces.next(path)? {
+        let archive = ImportArchive { content, ..ImportArchive::default() };
+        let message = ImportMarketplaceRequest { part: Some(Part::Archive(archive)) };
+        if sender.send(message).await.is_err() {
+            return Ok(());
         }
     }
     Ok(())
@@ -170,6 +233,32 @@ fn summary(answer: &ImportMarketplaceResponse) -> String {
     }
     for entry in &answer.skipped {
         let _ = writeln!(text, "skipped {}: {}", clean(&entry.entry), clean(&entry.reason));
+    }
+    text
+}
+
+/// What exactly is new, for people: `+` is there now, `-` is not there any more, `~` is another.
+fn details(diffs: &[PluginDiff]) -> String {
+    let mut text = String::new();
+    for diff in diffs.iter().filter(|diff| diff.kind() != DiffKind::Removed) {
+        // Writing into a String cannot fail.
+        let _ = writeln!(text, "\n{}", clean(&diff.plugin));
+        for change in &diff.changes {
+            let (field, old, new) =
+                (clean(&change.field), clean(&change.old_value), clean(&change.new_value));
+            let line = match change.kind() {
+                DiffKind::Added | DiffKind::Unspecified => format!("  + {field}  {new}"),
+                DiffKind::Removed => format!("  - {field}  {old}"),
+                DiffKind::Changed => format!("  ~ {field}  {old} -> {new}"),
+            };
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
+        if diff.changes.is_empty() {
+            let _ = writeln!(text, "  ~ files that nothing is read from");
+        }
+        if diff.omitted_changes > 0 {
+            let _ = writeln!(text, "  and {} more", diff.omitted_changes);
+        }
     }
     text
 }
