@@ -12,6 +12,7 @@ use tonic::Status;
 
 mod answers;
 mod explained;
+mod logged;
 mod many;
 mod parts;
 mod people;
