@@ -16,6 +16,7 @@ mod logged;
 mod many;
 mod parts;
 mod people;
+mod preview;
 mod revisions;
 mod rules;
 

@@ -10,6 +10,7 @@ pub mod health;
 pub mod marketplace;
 pub mod partner;
 pub mod plugin;
+pub mod policy;
 pub mod principal;
 pub mod role;
 pub mod sink;
@@ -41,6 +42,7 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         Command::Marketplace(command) => marketplace::run(command, app).await,
         Command::Plugin(command) => plugin::run(command, app).await,
         Command::Entitlement(command) => entitlement::run(command, app).await,
+        Command::Policy(command) => policy::run(command, app).await,
         Command::Decision(command) => decision::run(command, app).await,
         Command::Check(args) => decision::check(args, app).await,
         Command::Explain(args) => decision::explain(args, app).await,

@@ -28,18 +28,19 @@ pub mod decision;
 pub mod entitlement;
 pub mod opinion;
 pub mod policy;
+pub mod preview;
 
 pub use decision::live::Policies;
 
 /// What this slice can be asked for.
 pub fn actions() -> impl Iterator<Item = &'static Action> {
-    entitlement::ops::ACTIONS.iter().chain(decision::ops::ACTIONS)
+    entitlement::ops::ACTIONS.iter().chain(preview::ops::ACTIONS).chain(decision::ops::ACTIONS)
 }
 
 /// Adds this slice's services.
 pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>, policies: &Arc<Policies>) {
     let limit = kernel.config.server.max_message_bytes;
-    let entitlements = entitlement::rpc::EntitlementRpc(Arc::clone(kernel));
+    let entitlements = entitlement::rpc::EntitlementRpc(Arc::clone(kernel), Arc::clone(policies));
     let decisions = decision::rpc::DecisionRpc { kernel: Arc::clone(kernel), policies: Arc::clone(policies) };
     routes
         .add_service(EntitlementServiceServer::new(entitlements).max_decoding_message_size(limit))

@@ -21,7 +21,7 @@ named! {
     catalog: ImportMarketplaceResponse, ListMarketplacesResponse, ListPluginsResponse, Marketplace, Plugin;
     decision: BatchCheckResponse, Decision, Explanation, ListPrincipalsResponse, ListUsableResponse, RuleAccount;
     duty: DutyGrant, ListDutyGrantsResponse;
-    entitlement: Entitlement, ListEntitlementsResponse;
+    entitlement: DiffPoliciesResponse, Entitlement, ListEntitlementsResponse, PreviewChangeResponse;
     group: Group, GroupMember, ListGroupMembersResponse, ListGroupsResponse;
     partner: ListPartnersResponse, Partner, Portfolio;
     principal: ListPrincipalsResponse, Principal;

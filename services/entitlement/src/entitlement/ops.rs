@@ -108,7 +108,7 @@ async fn find(db: &mut impl Executor, tenant: &TenantRef, slug: &Slug) -> Result
 }
 
 /// The living role of the tenant that `role` names, or everybody.
-async fn whom_find(db: &mut impl Executor, tenant: &TenantRef, role: &str) -> Result<Whom> {
+pub(crate) async fn whom_find(db: &mut impl Executor, tenant: &TenantRef, role: &str) -> Result<Whom> {
     if role == EVERYBODY {
         return Ok(None);
     }
@@ -124,7 +124,7 @@ async fn whom_find(db: &mut impl Executor, tenant: &TenantRef, role: &str) -> Re
 }
 
 /// The marketplace, plugin or part of a plugin that `target` names.
-async fn target_find(db: &mut impl Executor, target: &str) -> Result<Target> {
+pub(crate) async fn target_find(db: &mut impl Executor, target: &str) -> Result<Target> {
     const FIELD: &str = "entitlement.target";
     if target.contains("/plugins/") {
         let wanted = Wanted::parse(FIELD, target)?;
