@@ -107,10 +107,17 @@ impl Shell {
     fn acts(&self) -> usize {
         ["--platform", "--tenant=acme"]
             .map(|at| {
-                self.json(&["audit", "list", "--all", "--filter", "NOT event_class = audit_read", at])
-                    .as_array()
-                    .unwrap()
-                    .len()
+                self.json(&[
+                    "audit",
+                    "list",
+                    "--all",
+                    "--filter",
+                    "NOT event_class = audit_read AND NOT event_class = decision",
+                    at,
+                ])
+                .as_array()
+                .unwrap()
+                .len()
             })
             .iter()
             .sum()

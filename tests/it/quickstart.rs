@@ -19,6 +19,11 @@ use crate::{
 const CODEX: &str = "codex/run2-managed-plugin-mcp-json";
 const CLAUDE: &str = "claude/03-skill-details";
 
+/// What is told of Maria, who is an analyst, and of an app that the owner withholds from analysts.
+const WHY: &str = "No: maria may not use provost-starter/investment-banking/pitchbook; a rule forbids it. Rule \
+    analysts-no-pitchbook, a floor set by the owner or compliance of acme, forbids it for role data-analyst, which maria holds \
+    (\"PitchBook is licensed for the deal team only\"). To allow it";
+
 /// Runs it to its end on `dir`.
 fn quickstart(dir: &Path, args: &[&str]) -> Output {
     let mut command = process::command("provostd");
@@ -90,9 +95,7 @@ fn built_in_data_tells_the_whole_story_and_a_second_run_tells_the_same() {
     let first = quickstart(dir.path(), &["--json"]);
     let story = report(&first);
     assert_eq!(keys(&story), ["audit", "decisions", "explanation", "marketplaces", "tenant", "usage"]);
-    let why = "No: sam may not use provost-starter/investment-banking; a rule forbids it. Rule sales-no-research forbids it for \
-               role sales, which sam holds";
-    assert!(story["explanation"].as_str().unwrap().starts_with(why), "{}", story["explanation"]);
+    assert!(story["explanation"].as_str().unwrap().starts_with(WHY), "{}", story["explanation"]);
     assert_eq!(story["tenant"], "tenants/acme");
     assert!(told(&first).contains("importing the built-in marketplace"), "{}", told(&first));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../services/server/quickstart/marketplace");
@@ -231,6 +234,17 @@ async fn without_exit_it_serves_until_it_is_told_to_stop() {
     let request = ListRolesRequest { parent: "tenants/acme".to_owned(), ..Default::default() };
     let roles = RoleServiceClient::new(carla.channel.clone()).list_roles(carla.ask(request)).await.unwrap();
     assert_eq!(roles.into_inner().roles.len(), 4);
+    // the command that the report proposes, as it is proposed: word for word what a compliance officer repeats
+    let mut explain = process::command("provost");
+    let token = dir.path().join("carla.token");
+    explain.args(["--address", running.url.as_str(), "--tenant", "acme", "--token-file"]).arg(token);
+    explain
+        .args(["explain", "user:maria", "plugin:pitchbook"])
+        .env("PROVOST_CONFIG", dir.path().join("none.toml"));
+    let told = explain.output().unwrap();
+    let said = String::from_utf8(told.stdout).unwrap();
+    assert_eq!(told.status.code(), Some(10), "{said}{}", String::from_utf8_lossy(&told.stderr));
+    assert!(said.starts_with(WHY), "{said}");
     let (well, logged) = running.stop();
     assert!(well, "{logged}");
 }

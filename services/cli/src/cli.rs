@@ -40,7 +40,8 @@ Exit codes:
    7  an argument is not valid
    8  unreachable, not serving, overloaded, over a limit or out of time
   10  `check` was answered with no
-  11  a log, a checkpoint or a receipt does not verify";
+  11  a log, a checkpoint or a receipt does not verify
+  12  a policy test failed, or with --fail-uncovered a rule is not reached";
 
 /// Rolls an AI assistant out to client organisations: who may use what, what they used, and proof of both.
 #[derive(Debug, Parser)]
@@ -160,6 +161,9 @@ pub enum Command {
     /// Rules: what holders of a role may use
     #[command(subcommand)]
     Entitlement(commands::entitlement::Command),
+    /// A tenant's rules as a whole: tests, previews, comparisons
+    #[command(subcommand)]
+    Policy(commands::policy::Command),
     /// May this principal use this plugin now
     #[command(subcommand)]
     Decision(commands::decision::Command),
@@ -207,6 +211,7 @@ impl Command {
         match self {
             Self::Audit(command) => command.is_local(),
             Self::Sink(command) => command.is_local(),
+            Self::Policy(command) => command.is_local(),
             _ => matches!(self, Self::Context(_) | Self::Version | Self::Completions { .. }),
         }
     }

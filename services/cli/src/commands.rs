@@ -13,6 +13,7 @@ pub mod marketplace;
 pub mod partner;
 pub mod plugin;
 pub mod plugin_group;
+pub mod policy;
 pub mod principal;
 pub mod role;
 pub mod seat_pool;
@@ -53,6 +54,7 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         Command::PluginGroup(command) => plugin_group::run(command, app).await,
         Command::SeatPool(command) => seat_pool::run(command, app).await,
         Command::Entitlement(command) => entitlement::run(command, app).await,
+        Command::Policy(command) => policy::run(command, app).await,
         Command::Decision(command) => decision::run(command, app).await,
         Command::Check(args) => decision::check(args, app).await,
         Command::Explain(args) => decision::explain(args, app).await,

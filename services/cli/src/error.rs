@@ -39,6 +39,8 @@ impl Exit {
     pub const DECISION_NO: Self = Self(10);
     /// A log, a checkpoint or a receipt is not what it should be.
     pub const UNVERIFIED: Self = Self(11);
+    /// A policy test failed.
+    pub const TESTS_FAILED: Self = Self(12);
 
     /// The class of a gRPC code.
     pub fn of(code: Code) -> Self {

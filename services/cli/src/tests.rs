@@ -7,6 +7,7 @@ mod import;
 mod local;
 mod log;
 mod mirror;
+mod policy;
 mod tree;
 
 use std::path::Path;

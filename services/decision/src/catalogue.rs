@@ -235,6 +235,11 @@ impl Catalogue {
         }
     }
 
+    /// The id of a marketplace.
+    pub fn market_name(&self, at: u32) -> &str {
+        self.markets.name(at)
+    }
+
     /// A scope in words.
     pub fn target(&self, scope: Scope) -> Target<&str> {
         match scope {

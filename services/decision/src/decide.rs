@@ -214,7 +214,7 @@ impl Snapshot {
 
     /// What a principal may, and for an agent its owner too.
     #[inline]
-    fn with_owner(&self, person: &Person, entry: &Entry<'_>, now: i64) -> Decision {
+    pub(crate) fn with_owner(&self, person: &Person, entry: &Entry<'_>, now: i64) -> Decision {
         let own = self.by_rules(person, entry, now);
         if !own.allowed || !matches!(person.kind, PersonKind::Agent(_)) || mutated(Mutant::Owner) {
             return own;

@@ -11,7 +11,7 @@
 //! 4. [`Snapshot::explain`] names every rule that matters, by which way its role came to the principal, which of them
 //!    decided, and what would change the answer. It costs more, and is made only when asked for.
 //! 5. [`Snapshot::apply`] makes the next snapshot out of what changed. The old one goes on answering until it is
-//!    dropped; both share what did not change.
+//!    dropped; both share what did not change. [`Snapshot::compare`] says for whom that changes what.
 //!
 //! ```
 //! use decision::{Change, Effect, Facts, Level, MaxStage, Plugin, Principal, PrincipalKind, Reason, Rule, Stage, Target};
@@ -70,14 +70,18 @@
 mod catalogue;
 mod cell;
 mod closure;
+mod compare;
 mod decide;
 mod error;
 mod explain;
+#[cfg(any(test, feature = "file"))]
+pub mod file;
 mod footprint;
 mod model;
 mod mutant;
 mod names;
 mod people;
+mod recall;
 mod remedy;
 #[cfg(any(test, feature = "sample"))]
 pub mod sample;
@@ -86,6 +90,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use compare::{Comparison, Moved, Shift};
 pub use decide::{Decision, Reason, Usable};
 pub use error::{CompileError, Kind};
 pub use explain::{Explanation, Obstacle, Step, Told};

@@ -2,8 +2,10 @@
 
 mod cases;
 mod changes;
+mod compared;
 mod differential;
 mod explained;
+mod files;
 mod input;
 mod oracle;
 mod random;

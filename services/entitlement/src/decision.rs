@@ -4,6 +4,7 @@
 mod account;
 pub mod facts;
 pub mod live;
+pub mod log;
 pub mod model;
 pub mod ops;
 pub mod rpc;

@@ -36,6 +36,7 @@ pub mod entitlement;
 pub mod opinion;
 pub mod plugin_group;
 pub mod policy;
+pub mod preview;
 pub mod seat_pool;
 pub mod stage_override;
 pub mod tenant_plugin;
@@ -46,6 +47,7 @@ pub use decision::live::Policies;
 pub fn actions() -> impl Iterator<Item = &'static Action> {
     entitlement::ops::ACTIONS
         .iter()
+        .chain(preview::ops::ACTIONS)
         .chain(binding::ops::ACTIONS)
         .chain(stage_override::ops::ACTIONS)
         .chain(tenant_plugin::ops::ACTIONS)
@@ -57,7 +59,7 @@ pub fn actions() -> impl Iterator<Item = &'static Action> {
 /// Adds this slice's services.
 pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>, policies: &Arc<Policies>) {
     let limit = kernel.config.server.max_message_bytes;
-    let entitlements = entitlement::rpc::EntitlementRpc(Arc::clone(kernel));
+    let entitlements = entitlement::rpc::EntitlementRpc(Arc::clone(kernel), Arc::clone(policies));
     let bindings = binding::rpc::BindingRpc(Arc::clone(kernel));
     let overrides = stage_override::rpc::OverrideRpc(Arc::clone(kernel));
     let plugins = tenant_plugin::rpc::TenantPluginRpc(Arc::clone(kernel));

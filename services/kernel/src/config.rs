@@ -117,6 +117,8 @@ pub struct Decision {
     pub max_staleness_seconds: u64,
     /// One in so many decisions is made a second time by casbin; 0 for none.
     pub shadow_one_in: u64,
+    /// Of a thousand decisions that allow, how many are on the record one by one.
+    pub allow_sample_per_mille: u16,
 }
 
 /// `[usage]`.
@@ -280,6 +282,9 @@ impl Config {
                 "auth.token_cache_ms",
                 "may be at most 1000, so that a revocation reaches every node in a second",
             );
+        }
+        if self.decision.allow_sample_per_mille > 1_000 {
+            return wrong("decision.allow_sample_per_mille", "may be at most 1000, which is all of them");
         }
         if self.server.tls_cert_file.as_os_str().is_empty() != self.server.tls_key_file.as_os_str().is_empty()
         {

@@ -53,6 +53,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// What makes the audit logs.
     pub sequencer: Arc<Sequencer>,
+    /// What it decides by.
+    policies: Arc<Policies>,
     /// What it does now and then.
     jobs: Vec<JoinHandle<()>>,
     stop: CancellationToken,
@@ -114,6 +116,7 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
     jobs.push(sink::spawn_deliverer(&kernel, &sequencer, &telemetry.meter(), stop.clone()));
     let policies = Policies::new(&kernel, &telemetry.meter());
     jobs.push(policies.spawn_follower(stop.clone()));
+    jobs.push(policies.log.spawn(&kernel, stop.clone()));
     let router = server.add_routes(routes(&kernel, &sequencer, &policies, &telemetry, &stop).await);
     let patience = Duration::from_secs(settings.handshake_timeout_seconds);
     let incoming = Bounded::new(listener, settings.max_connections, patience);
@@ -121,7 +124,7 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
     let served =
         tokio::spawn(router.serve_with_incoming_shutdown(incoming, async move { until.cancelled().await }));
     let grace = Duration::from_secs(settings.shutdown_grace_seconds);
-    Ok(Running { kernel, address, sequencer, jobs, stop, served, grace })
+    Ok(Running { kernel, address, sequencer, policies, jobs, stop, served, grace })
 }
 
 /// All services and routes behind one gate.
@@ -204,8 +207,17 @@ impl Running {
                 tracing::error!(%error, "a periodic job failed");
             }
         }
+        // decisions of the calls that were in flight; the sequencer still puts them into the log
+        if let Err(error) = self.policies.log.flush(&self.kernel).await {
+            tracing::error!(%error, "the last decisions are not on the record");
+        }
         self.sequencer.stop().await;
         self.kernel.db.close().await;
+    }
+
+    /// Puts the decisions that were made until now on the record, which otherwise takes up to a second.
+    pub async fn flush_decisions(&self) -> Result<(), Error> {
+        self.policies.log.flush(&self.kernel).await
     }
 
     /// Where clients connect.

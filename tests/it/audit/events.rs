@@ -7,10 +7,11 @@ use proto::{
 use tests::{World, both_engines, site::Caller, world};
 use tonic::Code;
 
-/// All events of a log that pass a filter, newest first; without one, everything but the reading of the log itself.
+/// All events of a log that pass a filter, newest first; without one, everything but the reading of the log itself and the
+/// decisions, which come when a second is over.
 pub async fn events(by: &Caller, parent: &str, filter: &str) -> Vec<AuditEvent> {
     match filter {
-        "" => everything(by, parent, "NOT event_class = audit_read").await,
+        "" => everything(by, parent, "NOT event_class = audit_read AND NOT event_class = decision").await,
         filter => everything(by, parent, filter).await,
     }
 }

@@ -205,3 +205,63 @@ fn a_dry_run_and_a_repetition_change_nothing() {
     shell.run(0, &["role", "delete", "banker", "--validate-only"]);
     assert_eq!(shell.acts(), before + 1);
 }
+
+#[test]
+fn rules_are_exported_compared_and_previewed_in_words() {
+    let shell = Shell::open();
+    shell.run(0, &["marketplace", "import", MARKETPLACE, "-o", "json"]);
+    for line in [
+        "role create banker --display-name Banker",
+        "principal create maria --display-name Maria",
+        "principal create ben --display-name Ben",
+        "role add-member banker --member principal:maria",
+        "entitlement create research --role banker --target provost-starter/product-design --effect default",
+    ] {
+        shell.run(0, &line.split(' ').collect::<Vec<_>>());
+    }
+    let said = |args: &[&str]| String::from_utf8(shell.run(0, args).stdout).unwrap();
+    let file = shell.dir.path().join("rules.yaml");
+    let rules = said(&["policy", "export"]);
+    assert_eq!(
+        rules,
+        "# The rules of tenants/acme; `provost policy diff` compares such a file with them.\nrules:\n- id: research\n  \
+         role: banker\n  target: provost-starter/product-design\n  effect: default\n  max_stage: live\n"
+    );
+    std::fs::write(&file, &rules).unwrap();
+    let same = said(&["policy", "diff", "rules.yaml"]);
+    assert_eq!(same, "0 added, 0 removed, 0 changed, 1 the same\n\nNobody's answers would change.\n");
+    std::fs::write(&file, rules.replace("role: banker", "role: '*'") + "  reason: everybody\n").unwrap();
+    let wider = said(&["policy", "diff", "rules.yaml"]);
+    for part in [
+        "- research: effect=default max_stage=live role=banker target=provost-starter/product-design\n\
+         + research: effect=default max_stage=live reason=everybody role=* target=provost-starter/product-design\n",
+        "0 added, 0 removed, 1 changed, 0 the same\n\n1 person would get other answers: 1 gained, 0 lost, 0 allowed otherwise, \
+         0 refused otherwise.\n\n1 person gains provost-starter/product-design (default, by research): ben\n",
+    ] {
+        assert!(wider.contains(part), "{wider}");
+    }
+    let create = "entitlement create --role banker --target provost-starter/creative-production --effect available --preview";
+    let told = said(&create.split(' ').collect::<Vec<_>>());
+    assert!(
+        told.contains("1 person gains provost-starter/creative-production (available, by +1): maria\n"),
+        "{told}"
+    );
+    let told = said(&["policy", "preview", "--add-member", "banker=principal:ben", "--suspend", "maria"]);
+    assert!(
+        told.contains("1 person gains provost-starter/product-design (default, by research): ben\n"),
+        "{told}"
+    );
+    let lost = "1 person loses provost-starter/product-design (PRINCIPAL_SUSPENDED): maria\n";
+    assert!(told.contains(lost), "{told}");
+    assert_eq!(
+        shell.json(&["entitlement", "list", "--all"]).as_array().unwrap().len(),
+        1,
+        "nothing was done"
+    );
+    assert_eq!(shell.json(&["policy", "diff", "rules.yaml"])["changedCount"], "1");
+    // not a set of rules, and nothing to preview
+    std::fs::write(&file, "rules:\n- {id: a, role: banker, target: m, effect: deny}\n").unwrap();
+    let refused = shell.error(1, &["policy", "diff", "rules.yaml"]);
+    assert!(refused.contains("rules.yaml") && refused.contains("unknown variant `deny`"), "{refused}");
+    shell.error(2, &["policy", "preview"]);
+}

@@ -43,7 +43,8 @@ pub enum Command {
 pub struct Question {
     /// Who: `TENANT/PRINCIPAL`, or `user:PRINCIPAL`
     principal: String,
-    /// What: `MARKETPLACE/PLUGIN`, `plugin:PLUGIN`, or a part: `MARKETPLACE/PLUGIN/apps/KEY`, `…/skills/SKILL`
+    /// What: `MARKETPLACE/PLUGIN`, `plugin:PLUGIN` (also the key of an app), or a part: `MARKETPLACE/PLUGIN/apps/KEY`,
+    /// `…/skills/SKILL`
     plugin: String,
     #[command(flatten)]
     by: Revision,
@@ -209,7 +210,8 @@ fn principal(app: &App<'_, '_>, text: &str) -> Result<String> {
     Ok(app.names.in_tenant("principals", id)?.to_string())
 }
 
-/// The plugin or part that `text` names; a plugin's id alone is looked for in every marketplace.
+/// The plugin or part that `text` names. An id alone is looked for in every marketplace: as a plugin's, and if there is none,
+/// as the key of an app.
 async fn plugin(app: &mut App<'_, '_>, text: &str) -> Result<String> {
     let text = text.strip_prefix("plugin:").unwrap_or(text);
     if text.contains('/') {
@@ -222,19 +224,35 @@ async fn plugin(app: &mut App<'_, '_>, text: &str) -> Result<String> {
     let markets = app_client
         .call(Repeat::Safe, &everything, async |l, r| catalog(l).list_marketplaces(r).await)
         .await?;
-    let mut found = Vec::new();
-    for market in markets.marketplaces {
+    let (mut found, mut apps) = (Vec::new(), Vec::new());
+    for market in &markets.marketplaces {
         let filter = format!("plugin_id = \"{text}\"");
-        let request = ListPluginsRequest { parent: market.name, filter, ..Default::default() };
+        let request = ListPluginsRequest { parent: market.name.clone(), filter, ..Default::default() };
         let page =
             app_client.call(Repeat::Safe, &request, async |l, r| catalog(l).list_plugins(r).await).await?;
         found.extend(page.plugins.into_iter().map(|plugin| plugin.name));
     }
+    let markets = if found.is_empty() { markets.marketplaces } else { Vec::new() };
+    for market in markets {
+        let mut request = ListPluginsRequest { parent: market.name, page_size: 1_000, ..Default::default() };
+        loop {
+            let page = app_client
+                .call(Repeat::Safe, &request, async |l, r| catalog(l).list_plugins(r).await)
+                .await?;
+            let with = page.plugins.iter().filter(|plugin| plugin.apps.iter().any(|app| app.key == text));
+            apps.extend(with.map(|plugin| format!("{}/apps/{text}", plugin.name)));
+            request.page_token = page.next_page_token;
+            if request.page_token.is_empty() {
+                break;
+            }
+        }
+    }
+    found.append(&mut apps);
     match found.as_slice() {
         [one] => Ok(one.clone()),
-        [] => {
-            Err(Error::Usage(format!("no marketplace lists a plugin `{text}`; see `provost catalog search`")))
-        }
+        [] => Err(Error::Usage(format!(
+            "no marketplace lists a plugin or an app `{text}`; see `provost catalog search`"
+        ))),
         several => Err(Error::Usage(format!(
             "`{text}` is listed more than once; write one of: {}",
             several.join(", ")

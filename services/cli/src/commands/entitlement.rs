@@ -4,13 +4,15 @@ use clap::{Args, Subcommand};
 use prost_types::Timestamp;
 use proto::entitlement::v1::{
     CreateEntitlementRequest, DeleteEntitlementRequest, Entitlement, GetEntitlementRequest,
-    ListEntitlementsRequest, UpdateEntitlementRequest, entitlement_service_client::EntitlementServiceClient,
+    ListEntitlementsRequest, ProposedChange, ProposedEntitlement, UpdateEntitlementRequest,
+    entitlement_service_client::EntitlementServiceClient, proposed_change::Change,
 };
 
 use crate::{
     app::{App, Page},
     args::{Bound, ChangeArgs, DangerArgs, ListArgs, Verb, VerbArgs, bound, choice, mask, time},
     client::{Link, MAX_ANSWER_BYTES},
+    commands::policy,
     error::{Exit, Result},
     names::{beside, target},
 };
@@ -75,6 +77,9 @@ pub struct Create {
     /// Only the owner and compliance may take it away; its effect is `denied`
     #[arg(long)]
     floor: bool,
+    /// Tell who would gain and who would lose what, and create nothing; see `policy preview`
+    #[arg(long, conflicts_with_all = ["request_id", "validate_only"])]
+    preview: bool,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -177,7 +182,14 @@ fn client(link: Link) -> EntitlementServiceClient<Link> {
 pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
     match command {
         Command::Create(args) => {
+            let preview = args.preview;
             let request = args.request(app)?;
+            if preview {
+                let CreateEntitlementRequest { parent, entitlement_id, entitlement, .. } = request;
+                let proposed = ProposedEntitlement { entitlement_id, entitlement };
+                let change = ProposedChange { change: Some(Change::CreateEntitlement(proposed)) };
+                return policy::foresee(app, parent, vec![change], &policy::Terms::default()).await;
+            }
             app.change(request, async |l, r| client(l).create_entitlement(r).await).await
         }
         Command::Get { name } => {

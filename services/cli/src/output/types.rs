@@ -23,7 +23,7 @@ named! {
     connector_binding: ConnectorBinding, ListConnectorBindingsResponse;
     decision: BatchCheckResponse, Decision, Explanation, ListPrincipalsResponse, ListUsableResponse, RuleAccount;
     duty: DutyGrant, ListDutyGrantsResponse;
-    entitlement: Entitlement, ListEntitlementsResponse;
+    entitlement: DiffPoliciesResponse, Entitlement, ListEntitlementsResponse, PreviewChangeResponse;
     group: Group, GroupMember, ListGroupMembersResponse, ListGroupsResponse;
     partner: ListPartnersResponse, Partner, Portfolio;
     plugin_group: ListPluginGroupMembersResponse, ListPluginGroupsResponse, PluginGroup, PluginGroupMember;

@@ -1,7 +1,7 @@
 //! A decision told to a person and to a program: which rule decided, by which way it came to the principal, and what would
 //! change the answer.
 
-use ::decision::{Effect, Explanation, MaxStage, Obstacle, Reason, Remedy, Stage, Step, Target, Told};
+use ::decision::{Effect, Explanation, Level, MaxStage, Obstacle, Reason, Remedy, Stage, Step, Target, Told};
 use kernel::{clock::Time, ids::Slug};
 
 use super::{
@@ -262,7 +262,12 @@ impl Teller<'_> {
         let limits: Vec<_> = told.obstacles.iter().map(|obstacle| limit(*obstacle, told)).collect();
         let limits =
             if limits.is_empty() { String::new() } else { format!(", but {}", limits.join(" and ")) };
-        format!("Rule {} {does} for {whom}{limits}{because}.", told.rule)
+        let set_by = match told.level {
+            Level::Ordinary => String::new(),
+            Level::Floor => format!(", a floor set by the owner or compliance of {},", self.tenant),
+            Level::Platform => ", set by the platform,".to_owned(),
+        };
+        format!("Rule {}{set_by} {does} for {whom}{limits}{because}.", told.rule)
     }
 
     fn advice(&self, remedy: &Remedy<'_>) -> Advice {

@@ -26,7 +26,10 @@ use opentelemetry::metrics::{Counter, Histogram, Meter};
 use tokio::{sync::Mutex, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::facts;
+use super::{
+    facts,
+    log::{Book, DecisionLog},
+};
 
 /// How often the counts of a shared database are looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -45,6 +48,8 @@ pub struct Loaded {
     pub revision: Revision,
     /// The same, for callers.
     pub token: String,
+    /// Where decisions by it are noted.
+    pub(super) book: Arc<Book>,
 }
 
 /// One tenant's snapshot, and who may replace it.
@@ -67,6 +72,8 @@ pub struct Policies {
     /// Decisions that could have been compared with casbin's.
     pub(super) asked: AtomicU64,
     pub(super) metrics: Metrics,
+    /// What was decided and is not on the record yet.
+    pub log: Arc<DecisionLog>,
 }
 
 pub(super) struct Metrics {
@@ -100,6 +107,7 @@ impl Policies {
             began: Instant::now(),
             asked: AtomicU64::new(0),
             metrics,
+            log: Arc::new(DecisionLog::new(kernel.config.decision.allow_sample_per_mille, meter)),
         })
     }
 
@@ -175,8 +183,8 @@ impl Policies {
             Some(snapshot) => snapshot,
             None => Self::compiled(&mut db, tenant).await?,
         };
-        let loaded =
-            Arc::new(Loaded { snapshot, revision, token: self.kernel.revisions.token(tenant.0, revision) });
+        let token = self.kernel.revisions.token(tenant.0, revision);
+        let loaded = Arc::new(Loaded { snapshot, revision, token, book: self.log.book(tenant) });
         standing.loaded.store(Some(Arc::clone(&loaded)));
         standing.confirmed.store(millis, Ordering::Relaxed);
         instrument.add(1, &[]);

@@ -59,7 +59,7 @@ pub async fn check(
     let (tenant, who) = principal_parse("principal", principal)?;
     let wanted = Wanted::parse("plugin", plugin)?;
     let asked = enter(ctx, policies, CHECK, &tenant, &[&who], token).await?;
-    let decision = decide(&asked, &who, &wanted, ctx.now())?;
+    let decision = decide(policies, &asked, &who, &wanted, ctx.now())?;
     if let Ok(loaded) = &asked.loaded {
         shadow::sample(ctx, policies, asked.tenant()?, loaded, &who, &wanted, &decision);
     }
@@ -78,7 +78,7 @@ pub async fn check_batch(
     let whom: Vec<_> = questions.iter().flatten().map(|(who, _)| who).collect();
     // who may not ask is told so, and not what is wrong with the questions
     let asked = enter(ctx, policies, BATCH, parent, &whom, token).await?;
-    questions?.iter().map(|(who, wanted)| decide(&asked, who, wanted, ctx.now())).collect()
+    questions?.iter().map(|(who, wanted)| decide(policies, &asked, who, wanted, ctx.now())).collect()
 }
 
 fn questions(parent: &str, items: &[(String, String)]) -> Result<Vec<(Slug, Wanted)>> {
@@ -165,14 +165,23 @@ pub async fn explain(
     let tenant = asked.tenant()?.clone();
     let own = override_find(&mut ctx.read().await?, tenant.id, &wanted.plugin_name()).await?;
     let held = own.filter(StageOverride::counts).map(|own| own.slug);
-    Ok(Account::give(&tenant.slug, &*asked.loaded?, &who, &wanted, held.as_ref(), ctx.now()))
+    let loaded = asked.loaded?;
+    let account = Account::give(&tenant.slug, &loaded, &who, &wanted, held.as_ref(), ctx.now());
+    loaded.book.note(&asked.scope, (&who, &wanted), &account.decision, Some(loaded.revision));
+    Ok(account)
 }
 
-fn decide(asked: &Asked, who: &Slug, wanted: &Wanted, now: Time) -> Result<Decision> {
-    Ok(match &asked.loaded {
-        Ok(loaded) => Decision::make(&asked.tenant()?.slug, loaded, who, wanted, now),
-        Err(_) => Decision::unavailable(now),
-    })
+/// Decides, and notes what for the record.
+fn decide(policies: &Policies, asked: &Asked, who: &Slug, wanted: &Wanted, now: Time) -> Result<Decision> {
+    let tenant = asked.tenant()?;
+    let Ok(loaded) = &asked.loaded else {
+        let decision = Decision::unavailable(now);
+        policies.log.book(tenant.id).note(&asked.scope, (who, wanted), &decision, None);
+        return Ok(decision);
+    };
+    let decision = Decision::make(&tenant.slug, loaded, who, wanted, now);
+    loaded.book.note(&asked.scope, (who, wanted), &decision, Some(loaded.revision));
+    Ok(decision)
 }
 
 /// Authorizes the caller to ask about `whom`, and gets what to decide by.

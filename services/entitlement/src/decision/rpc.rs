@@ -102,7 +102,7 @@ impl DecisionService for DecisionRpc {
     }
 }
 
-fn reason(reason: Reason) -> pb::DecisionReason {
+pub(crate) fn reason(reason: Reason) -> pb::DecisionReason {
     match reason {
         Reason::Allowed => pb::DecisionReason::Allowed,
         Reason::ExplicitDeny => pb::DecisionReason::ExplicitDeny,
@@ -122,7 +122,7 @@ fn reason(reason: Reason) -> pb::DecisionReason {
     }
 }
 
-fn effect(effect: Effect) -> entitlement::Effect {
+pub(crate) fn effect(effect: Effect) -> entitlement::Effect {
     match effect {
         Effect::Denied => entitlement::Effect::Denied,
         Effect::Available => entitlement::Effect::Available,

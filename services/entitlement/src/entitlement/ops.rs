@@ -56,6 +56,7 @@ pub async fn entitlement_create(ctx: &Ctx, parent: &str, new: NewEntitlement) ->
     let whom = whom_find(&mut tx, tenant, &new.role).await?;
     let target = target_find(&mut tx, tenant, &new.target).await?;
     let pool = pool_find(&mut tx, tenant, &new.seat_pool).await?;
+    hold(&mut tx, tenant, Some(&target), &pool).await?;
     let id = EntitlementId(ctx.new_id());
     let made = Entitlement::create(tenant, new, (whom, target, pool), id, ctx.now())?;
     store::entitlement_insert(&mut tx, &made).await?;
@@ -101,6 +102,7 @@ pub async fn entitlement_update(
     }
     before.matches(etag)?;
     let pool = pool_find(&mut tx, tenant, patch.seat_pool.as_deref().unwrap_or_default()).await?;
+    hold(&mut tx, tenant, None, &pool).await?;
     let after = before.patched(patch, pool, ctx.now())?;
     store::entitlement_update(&mut tx, &after).await?;
     // a name is free again after a deletion: the record says which rule of that name it was
@@ -168,7 +170,7 @@ async fn find(db: &mut impl Executor, tenant: &TenantRef, slug: &Slug) -> Result
 }
 
 /// The living role of the tenant that `role` names, or everybody.
-async fn whom_find(db: &mut impl Executor, tenant: &TenantRef, role: &str) -> Result<Whom> {
+pub(crate) async fn whom_find(db: &mut impl Executor, tenant: &TenantRef, role: &str) -> Result<Whom> {
     if role == EVERYBODY {
         return Ok(None);
     }
@@ -183,39 +185,48 @@ async fn whom_find(db: &mut impl Executor, tenant: &TenantRef, role: &str) -> Re
     living.map(|found| Some((found.id, found.slug))).ok_or_else(|| Error::not_found("role", role))
 }
 
-/// The living pool of the tenant that `pool` names; held, so that it is not deleted before the rule is there.
-async fn pool_find(tx: &mut Tx<'_>, tenant: &TenantRef, pool: &str) -> Result<Pool> {
+/// The living pool of the tenant that `pool` names.
+pub(crate) async fn pool_find(db: &mut impl Executor, tenant: &TenantRef, pool: &str) -> Result<Pool> {
     if pool.is_empty() {
         return Ok(None);
     }
     let [of, slug] = name::parse("entitlement.seat_pool", "tenants/{}/seatPools/{}", pool)?;
     let found =
-        if of == tenant.slug { seat_pool::store::seat_pool_get(tx, tenant.id, &slug).await? } else { None };
-    let gone = || Error::not_found("seat pool", pool);
-    let found = found.ok_or_else(gone)?;
-    let lives = seat_pool::store::seat_pool_hold(tx, tenant.id, found.id).await?;
-    if lives { Ok(Some((found.id, found.slug))) } else { Err(gone()) }
+        if of == tenant.slug { seat_pool::store::seat_pool_get(db, tenant.id, &slug).await? } else { None };
+    let living = found.filter(|found| found.stamp.delete_time.is_none());
+    living.map(|found| Some((found.id, found.slug))).ok_or_else(|| Error::not_found("seat pool", pool))
 }
 
-/// The living plugin group of the tenant that `target` names; held, so that it is not deleted before the rule is there.
-async fn group_find(tx: &mut Tx<'_>, tenant: &TenantRef, target: &str) -> Result<Target> {
+/// The living plugin group of the tenant that `target` names.
+async fn group_find(db: &mut impl Executor, tenant: &TenantRef, target: &str) -> Result<Target> {
     let [of, slug] = name::parse(TARGET, "tenants/{}/pluginGroups/{}", target)?;
     let found = if of == tenant.slug {
-        plugin_group::store::plugin_group_get(tx, tenant.id, &slug).await?
+        plugin_group::store::plugin_group_get(db, tenant.id, &slug).await?
     } else {
         None
     };
-    let gone = || Error::not_found("plugin group", target);
-    let found = found.ok_or_else(gone)?;
-    let lives = plugin_group::store::plugin_group_hold(tx, tenant.id, found.id).await?;
-    if lives { Ok(Target::PluginGroup(found.id)) } else { Err(gone()) }
+    let living = found.filter(|found| found.stamp.delete_time.is_none());
+    living.map(|found| Target::PluginGroup(found.id)).ok_or_else(|| Error::not_found("plugin group", target))
+}
+
+/// Holds what a rule is going to name, so that it is not deleted before the rule is there.
+async fn hold(tx: &mut Tx<'_>, tenant: &TenantRef, target: Option<&Target>, pool: &Pool) -> Result<()> {
+    let mut lives = true;
+    if let Some(Target::PluginGroup(id)) = target {
+        lives &= plugin_group::store::plugin_group_hold(tx, tenant.id, *id).await?;
+    }
+    if let Some((id, _)) = pool {
+        lives &= seat_pool::store::seat_pool_hold(tx, tenant.id, *id).await?;
+    }
+    // deleted since it was found: asked again, the answer says so
+    if lives { Ok(()) } else { Err(Error::Conflict) }
 }
 
 /// Field of a request that says what a rule is about.
 const TARGET: &str = "entitlement.target";
 
 /// The marketplace, plugin, part of a plugin or plugin group that `target` names.
-async fn target_find(db: &mut Tx<'_>, tenant: &TenantRef, target: &str) -> Result<Target> {
+pub(crate) async fn target_find(db: &mut impl Executor, tenant: &TenantRef, target: &str) -> Result<Target> {
     if target.starts_with("tenants/") {
         return group_find(db, tenant, target).await;
     }

@@ -13,9 +13,13 @@ use super::{
     model::{Effect, Entitlement, EntitlementPatch, MaxStage, NewEntitlement},
     ops,
 };
+use crate::{
+    decision::live::Policies,
+    preview::{ops as preview, rpc as foreseen},
+};
 
 /// `provost.entitlement.v1.EntitlementService`.
-pub struct EntitlementRpc(pub Arc<Kernel>);
+pub struct EntitlementRpc(pub Arc<Kernel>, pub Arc<Policies>);
 
 #[async_trait]
 impl EntitlementService for EntitlementRpc {
@@ -72,9 +76,39 @@ impl EntitlementService for EntitlementRpc {
             .serve(request, |ctx, r| async move { ops::entitlement_delete(&ctx, &r.name, &r.etag).await })
             .await
     }
+
+    async fn preview_change(
+        &self,
+        request: Request<pb::PreviewChangeRequest>,
+    ) -> Result<Response<pb::PreviewChangeResponse>, Status> {
+        let policies = &self.1;
+        self.0
+            .serve(request, |ctx, r| async move {
+                let at = foreseen::at(r.at_time)?;
+                let terms = preview::Terms { at, names: r.max_principals, token: &r.revision_token };
+                let changes = foreseen::proposals(r.changes)?;
+                preview::change_preview(&ctx, policies, &r.parent, &changes, terms).await
+            })
+            .await
+    }
+
+    async fn diff_policies(
+        &self,
+        request: Request<pb::DiffPoliciesRequest>,
+    ) -> Result<Response<pb::DiffPoliciesResponse>, Status> {
+        let policies = &self.1;
+        self.0
+            .serve(request, |ctx, r| async move {
+                let at = foreseen::at(r.at_time)?;
+                let terms = preview::Terms { at, names: r.max_principals, token: &r.revision_token };
+                let other = foreseen::rules(r.entitlements)?;
+                preview::policies_diff(&ctx, policies, &r.parent, other, terms).await
+            })
+            .await
+    }
 }
 
-fn new(id: String, entitlement: Option<pb::Entitlement>) -> Result<NewEntitlement> {
+pub(crate) fn new(id: String, entitlement: Option<pb::Entitlement>) -> Result<NewEntitlement> {
     let entitlement = entitlement.unwrap_or_default();
     Ok(NewEntitlement {
         id,
@@ -129,7 +163,7 @@ fn max_stage(number: i32) -> Result<MaxStage> {
     }
 }
 
-fn time(field: &str, time: Option<prost_types::Timestamp>) -> Result<Option<Time>> {
+pub(crate) fn time(field: &str, time: Option<prost_types::Timestamp>) -> Result<Option<Time>> {
     let outside = |_| Error::invalid(field, "is out of range: years 1970 to 9999 are accepted");
     time.map(|t| Time::try_from(t).map_err(outside)).transpose()
 }

@@ -113,6 +113,13 @@ pub async fn entitlement_get(
     .fetch_optional(c))
 }
 
+/// All entitlements of a tenant.
+pub async fn entitlement_all(db: &mut impl Executor, tenant: TenantId) -> Result<Vec<Entitlement>> {
+    on!(db, |c| sqlx::query_as(concat!("SELECT ", columns!(), " FROM entitlement WHERE tenant_id = $1"))
+        .bind(tenant)
+        .fetch_all(c))
+}
+
 /// Lists entitlements of a tenant.
 pub async fn entitlement_list(
     db: &mut impl Executor,

@@ -42,9 +42,10 @@ pub struct Skipped {
     pub reason: String,
 }
 
-/// Names of the plugins there are.
+/// Names of the plugins there are, and of their apps.
 pub struct Catalog {
     names: Vec<String>,
+    apps: Vec<String>,
 }
 
 impl Catalog {
@@ -52,6 +53,12 @@ impl Catalog {
     pub fn pick(&self, wanted: &[&str], fallback: usize) -> Option<&str> {
         let named = |id: &&str| self.names.iter().find(|n| n.rsplit('/').next() == Some(*id));
         wanted.iter().find_map(named).or_else(|| self.names.get(fallback)).map(String::as_str)
+    }
+
+    /// The plugin of this id, or else the app of this key.
+    pub fn find(&self, id: &str) -> Option<&str> {
+        let mut all = self.names.iter().chain(&self.apps);
+        all.find(|name| name.rsplit('/').next() == Some(id)).map(String::as_str)
     }
 }
 
@@ -73,14 +80,17 @@ pub async fn import(
         progress.step(&format!("importing marketplace `{}`", directory.display()));
         trees.push(::catalog::walk::read_directory(directory)?);
     }
-    let (mut reports, mut names) = (Vec::new(), Vec::new());
+    let (mut reports, mut names, mut apps) = (Vec::new(), Vec::new(), Vec::new());
     for tree in trees {
         let info =
             CallInfo { id: running.kernel.ids.new_id(running.kernel.clock.now()), ..CallInfo::default() };
         let ctx = running.kernel.enter(Some(&people.admin.authorization()), info).await?;
         let imported = ::catalog::ops::marketplace_import(&ctx, &tree, None).await?;
         let id = imported.marketplace.slug.to_string();
-        names.extend(plugins(&people.admin, &id).await?);
+        for plugin in plugins(&people.admin, &id).await? {
+            apps.extend(plugin.apps.iter().map(|app| format!("{}/apps/{}", plugin.name, app.key)));
+            names.push(plugin.name);
+        }
         let skipped =
             imported.skipped.into_iter().map(|s| Skipped { entry: s.entry, reason: s.reason }).collect();
         reports.push(MarketplaceReport {
@@ -91,7 +101,7 @@ pub async fn import(
             skipped,
         });
     }
-    Ok((Catalog { names }, reports))
+    Ok((Catalog { names, apps }, reports))
 }
 
 fn files_of<'d>(dir: &'d Dir<'_>, into: &mut Vec<(String, &'d [u8])>) {
@@ -101,9 +111,9 @@ fn files_of<'d>(dir: &'d Dir<'_>, into: &mut Vec<(String, &'d [u8])>) {
     }
 }
 
-async fn plugins(admin: &Caller, marketplace: &str) -> Result<Vec<String>, Failure> {
+async fn plugins(admin: &Caller, marketplace: &str) -> Result<Vec<pb::Plugin>, Failure> {
     let mut client = CatalogServiceClient::new(admin.channel.clone());
-    let (mut names, mut page_token) = (Vec::new(), String::new());
+    let (mut found, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = pb::ListPluginsRequest {
             parent: format!("marketplaces/{marketplace}"),
@@ -113,9 +123,9 @@ async fn plugins(admin: &Caller, marketplace: &str) -> Result<Vec<String>, Failu
             ..Default::default()
         };
         let page = done("listing plugins", client.list_plugins(admin.ask(request)).await)?;
-        names.extend(page.plugins.into_iter().map(|p| p.name));
+        found.extend(page.plugins);
         if page.next_page_token.is_empty() {
-            return Ok(names);
+            return Ok(found);
         }
         page_token = page.next_page_token;
     }

@@ -37,6 +37,8 @@ struct Cast<'c> {
     banking: &'c str,
     developer: &'c str,
     preview: &'c str,
+    /// Where there is one, what the owner withholds from analysts.
+    withheld: Option<&'c str>,
 }
 
 fn cast(catalog: &Catalog) -> Option<Cast<'_>> {
@@ -46,6 +48,7 @@ fn cast(catalog: &Catalog) -> Option<Cast<'_>> {
         banking: catalog.pick(&["investment-banking", "factset", "pitchbook", "finance"], 2)?,
         developer: catalog.pick(&["product-design", "github", "linear", "engineering"], 3)?,
         preview: catalog.pick(&["public-equity-investing", "lseg", "alpaca", "legal"], 4)?,
+        withheld: catalog.find("pitchbook"),
     })
 }
 
@@ -86,7 +89,10 @@ pub async fn entitle(people: &People, catalog: &Catalog, progress: Progress) -> 
     for plugin in [cast.analytics, cast.sales, cast.banking, cast.developer] {
         bind(people, plugin).await?;
     }
-    Ok(())
+    match cast.withheld {
+        Some(target) => withhold(people, target).await,
+        None => Ok(()),
+    }
 }
 
 /// Binds the client's connectors to the places that a plugin keeps for them.
@@ -112,6 +118,26 @@ async fn bind(people: &People, plugin: &str) -> Result<(), Failure> {
         ensured("binding a connector", client.create_connector_binding(by.ask(request)).await)?;
     }
     Ok(())
+}
+
+/// A floor: what the client's owner denies, no consultant allows.
+async fn withhold(people: &People, target: &str) -> Result<(), Failure> {
+    let rule = entitlement::Entitlement {
+        role: format!("{TENANT}/roles/data-analyst"),
+        target: target.to_owned(),
+        effect: Effect::Denied.into(),
+        reason: "PitchBook is licensed for the deal team only".to_owned(),
+        floor: true,
+        ..Default::default()
+    };
+    let request = entitlement::CreateEntitlementRequest {
+        parent: TENANT.to_owned(),
+        entitlement_id: "analysts-no-pitchbook".to_owned(),
+        entitlement: Some(rule),
+        ..Default::default()
+    };
+    let mut client = EntitlementServiceClient::new(people.owner.channel.clone());
+    ensured("setting a floor", client.create_entitlement(people.owner.ask(request)).await)
 }
 
 async fn preview(people: &People, plugin: &str) -> Result<(), Failure> {
@@ -151,6 +177,9 @@ pub async fn check(people: &People, catalog: &Catalog, progress: Progress) -> Re
         ("dmitri", cast.sales),
         ("ivy", cast.preview),
     ];
+    let withheld = cast.withheld.map(|plugin| ("maria", plugin));
+    let (who, what) = withheld.unwrap_or(("sam", cast.banking));
+    let questions = questions.into_iter().chain(withheld);
     let mut client = DecisionServiceClient::new(people.consultant.channel.clone());
     let name = |principal: &str| format!("{TENANT}/principals/{principal}");
     let mut decisions = Vec::new();
@@ -166,8 +195,8 @@ pub async fn check(people: &People, catalog: &Catalog, progress: Progress) -> Re
         decisions.push(DecisionReport { principal, plugin, allowed: answer.allowed, reason });
     }
     let request = decision::ExplainRequest {
-        principal: name("sam"),
-        plugin: cast.banking.to_owned(),
+        principal: name(who),
+        plugin: what.to_owned(),
         revision_token: String::new(),
     };
     let told = done("asking for an explanation", client.explain(people.consultant.ask(request)).await)?;

@@ -64,6 +64,8 @@ pub struct People {
     pub partner_admin: Caller,
     /// Provisions the client.
     pub consultant: Caller,
+    /// Owns the client's side of it.
+    pub owner: Caller,
     /// Where tokens are kept.
     pub dir: PathBuf,
 }
@@ -76,15 +78,14 @@ pub async fn provision(running: &Running, dir: &Path, progress: Progress) -> Res
     partner(&admin).await?;
     let partner_admin = staff(&admin, dir, "nora", "Nora Lindqvist", Duty::PartnerAdmin).await?;
     let consultant = staff(&admin, dir, "carla", "Carla Mendes", Duty::Consultant).await?;
-    let people = People { admin, partner_admin, consultant, dir: dir.to_owned() };
     progress.step("client `acme`: units, roles, people, a group and an agent");
-    tenant(&people).await?;
-    units(&people.consultant).await?;
-    roles(&people.consultant).await?;
-    principals(&people.consultant).await?;
-    holdings(&people.consultant).await?;
-    owner(&people).await?;
-    Ok(people)
+    tenant(&consultant).await?;
+    units(&consultant).await?;
+    roles(&consultant).await?;
+    principals(&consultant).await?;
+    holdings(&consultant).await?;
+    let owner = owner(&admin, &consultant, dir).await?;
+    Ok(People { admin, partner_admin, consultant, owner, dir: dir.to_owned() })
 }
 
 /// The platform administrator: made with the bootstrap token at the first run, known from its file afterwards.
@@ -141,10 +142,10 @@ async fn staff(admin: &Caller, dir: &Path, id: &str, name: &str, duty: Duty) -> 
     admin.with_token(dir, id, PARTNER, personal_token(&holder)).await
 }
 
-async fn tenant(people: &People) -> Result<(), Failure> {
-    let mut client = TenantServiceClient::new(people.consultant.channel.clone());
+async fn tenant(consultant: &Caller) -> Result<(), Failure> {
+    let mut client = TenantServiceClient::new(consultant.channel.clone());
     let ask = tenant::GetTenantRequest { name: TENANT.to_owned() };
-    if found("reading the client", client.get_tenant(people.consultant.ask(ask)).await)?.is_some() {
+    if found("reading the client", client.get_tenant(consultant.ask(ask)).await)?.is_some() {
         return Ok(());
     }
     let new = tenant::Tenant {
@@ -154,7 +155,7 @@ async fn tenant(people: &People) -> Result<(), Failure> {
     };
     let request =
         tenant::CreateTenantRequest { tenant_id: "acme".to_owned(), tenant: Some(new), ..Default::default() };
-    done("creating the client", client.create_tenant(people.consultant.ask(request)).await).map(|_| ())
+    done("creating the client", client.create_tenant(consultant.ask(request)).await).map(|_| ())
 }
 
 async fn units(consultant: &Caller) -> Result<(), Failure> {
@@ -266,15 +267,14 @@ async fn holdings(consultant: &Caller) -> Result<(), Failure> {
 }
 
 /// The client's own first owner, named by the consultant while there is none.
-async fn owner(people: &People) -> Result<(), Failure> {
+async fn owner(admin: &Caller, consultant: &Caller, dir: &Path) -> Result<Caller, Failure> {
     let holder = format!("{TENANT}/principals/olivia");
     let list = duty::ListDutyGrantsRequest { parent: TENANT.to_owned(), ..Default::default() };
-    let granted =
-        DutyServiceClient::new(people.admin.channel.clone()).list_duty_grants(people.admin.ask(list)).await;
+    let granted = DutyServiceClient::new(admin.channel.clone()).list_duty_grants(admin.ask(list)).await;
     if done("reading duties", granted)?.duty_grants.iter().all(|g| g.principal != holder) {
-        grant(&people.consultant, TENANT, &holder, Duty::Owner).await?;
+        grant(consultant, TENANT, &holder, Duty::Owner).await?;
     }
-    people.admin.with_token(&people.dir, "olivia", TENANT, personal_token(&holder)).await.map(|_| ())
+    admin.with_token(dir, "olivia", TENANT, personal_token(&holder)).await
 }
 
 /// Moves the client on to LIVE from wherever it stands.

@@ -24,7 +24,7 @@ pub struct Report {
     marketplaces: Vec<MarketplaceReport>,
     tenant: &'static str,
     decisions: Vec<DecisionReport>,
-    /// Why the fourth of them is a no, in sentences.
+    /// Why one of them is a no, in sentences.
     explanation: String,
     usage: Vec<UsageReport>,
     audit: AuditReport,
@@ -35,7 +35,7 @@ struct AuditReport {
     events: usize,
 }
 
-/// The client's audit log, newest first, without the reading of it.
+/// The client's audit log, newest first, without the reading of it and without decisions, of which every run makes the same.
 pub async fn trail(people: &People) -> Result<Vec<AuditEvent>, Failure> {
     let mut client = AuditServiceClient::new(people.admin.channel.clone());
     let (mut events, mut page_token) = (Vec::new(), String::new());
@@ -44,7 +44,7 @@ pub async fn trail(people: &People) -> Result<Vec<AuditEvent>, Failure> {
             parent: TENANT.to_owned(),
             page_size: 1_000,
             page_token,
-            filter: "NOT event_class = audit_read".to_owned(),
+            filter: "NOT event_class = audit_read AND NOT event_class = decision".to_owned(),
             ..Default::default()
         };
         let page = done("reading the audit log", client.list_audit_events(people.admin.ask(request)).await)?;
@@ -122,7 +122,7 @@ pub fn print_next(running: &Running, dir: &Path, exits: bool) {
         token.display()
     );
     println!("  provost role list");
-    println!("  provost explain user:sam plugin:investment-banking");
+    println!("  provost explain user:maria plugin:pitchbook");
     println!("  provost check acme/sam provost-starter/investment-banking");
     println!("  provost usage query --group-by role");
     println!("  provost audit list --token-file {}", token_path(dir, "olivia").display());

@@ -216,6 +216,7 @@ mod tests {
         assert_eq!(first("role.get", "admin_read"), (6003, 2));
         assert_eq!(first("audit.export", "audit_read"), (6003, 2));
         assert_eq!(first("decision.check", "decision"), (6003, 2));
+        assert_eq!(first("decision.log", "decision"), (6003, 2));
         assert_eq!(first("usage.logs", "system"), (6003, 1));
     }
 

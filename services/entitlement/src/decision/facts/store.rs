@@ -407,17 +407,23 @@ impl TryFrom<RuleRow> for Rule {
             role: row.role,
             target,
             effect: row.effect.into(),
-            max_stage: match row.max_stage {
-                Ceiling::Alpha => MaxStage::Alpha,
-                Ceiling::Preview => MaxStage::Preview,
-                Ceiling::Live => MaxStage::Live,
-            },
+            max_stage: row.max_stage.into(),
             seat_pool: row.seat_pool,
             not_before: row.not_before.map(Time::micros),
             not_after: row.not_after.map(Time::micros),
             level: if row.floor { Level::Floor } else { Level::Ordinary },
             reason: row.reason,
         })
+    }
+}
+
+impl From<Ceiling> for MaxStage {
+    fn from(ceiling: Ceiling) -> Self {
+        match ceiling {
+            Ceiling::Alpha => Self::Alpha,
+            Ceiling::Preview => Self::Preview,
+            Ceiling::Live => Self::Live,
+        }
     }
 }
 
