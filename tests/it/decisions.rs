@@ -11,12 +11,15 @@ use tests::{Site, World, market, site::Caller, staff, world};
 use tonic::Status;
 
 mod answers;
+pub mod authzen;
+mod edge;
 mod explained;
 mod many;
 mod parts;
 mod people;
 mod revisions;
 mod rules;
+mod watch;
 
 /// The plugin that is asked about.
 const PLUGIN: &str = "marketplaces/vendor/plugins/kit";

@@ -2,9 +2,11 @@
 //! the tables.
 
 mod account;
+pub mod authzen;
 pub mod facts;
 pub mod live;
 pub mod model;
 pub mod ops;
 pub mod rpc;
 mod shadow;
+pub mod watch;

@@ -29,18 +29,31 @@ pub mod entitlement;
 pub mod opinion;
 pub mod policy;
 
-pub use decision::live::Policies;
+pub use decision::{authzen::http_routes, live::Policies, watch::Signing};
 
 /// What this slice can be asked for.
 pub fn actions() -> impl Iterator<Item = &'static Action> {
-    entitlement::ops::ACTIONS.iter().chain(decision::ops::ACTIONS)
+    entitlement::ops::ACTIONS
+        .iter()
+        .chain(decision::ops::ACTIONS)
+        .chain(decision::watch::ACTIONS)
+        .chain(decision::authzen::ACTIONS)
 }
 
 /// Adds this slice's services.
-pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>, policies: &Arc<Policies>) {
+pub fn add_services(
+    routes: &mut RoutesBuilder,
+    kernel: &Arc<Kernel>,
+    policies: &Arc<Policies>,
+    signing: &Arc<Signing>,
+) {
     let limit = kernel.config.server.max_message_bytes;
     let entitlements = entitlement::rpc::EntitlementRpc(Arc::clone(kernel));
-    let decisions = decision::rpc::DecisionRpc { kernel: Arc::clone(kernel), policies: Arc::clone(policies) };
+    let decisions = decision::rpc::DecisionRpc {
+        kernel: Arc::clone(kernel),
+        policies: Arc::clone(policies),
+        signing: Arc::clone(signing),
+    };
     routes
         .add_service(EntitlementServiceServer::new(entitlements).max_decoding_message_size(limit))
         .add_service(DecisionServiceServer::new(decisions).max_decoding_message_size(limit));

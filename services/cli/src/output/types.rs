@@ -19,7 +19,7 @@ named! {
     audit: AuditEvent, AuditLog, CreateMirrorLinkResponse, ListAccessAsOfResponse, ListAuditEventsResponse,
         ListMirrorLinksResponse, ListSavedSearchesResponse, MirrorLink, Receipt, SavedSearch;
     catalog: ImportMarketplaceResponse, ListMarketplacesResponse, ListPluginsResponse, Marketplace, Plugin;
-    decision: BatchCheckResponse, Decision, Explanation, ListPrincipalsResponse, ListUsableResponse, RuleAccount;
+    decision: BatchCheckResponse, Decision, DecisionKeys, Explanation, ListPrincipalsResponse, ListUsableResponse, RuleAccount;
     duty: DutyGrant, ListDutyGrantsResponse;
     entitlement: Entitlement, ListEntitlementsResponse;
     group: Group, GroupMember, ListGroupMembersResponse, ListGroupsResponse;
