@@ -1,5 +1,7 @@
 //! The routes: content type, body, request id, and the metadata.
 
+#![allow(clippy::result_large_err, reason = "an answer is made once and sent")]
+
 use std::sync::Arc;
 
 use axum::{

@@ -224,7 +224,7 @@ async fn bad_requests_are_400(asker: &Asker) {
     assert_eq!(asker.send("evaluation", &charset, &yes).await.status, 200);
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     for path in ["evaluation", "evaluations", "search/subject", "search/resource", "search/action"] {
-        for body in ["", "{", "[]", "1", "null", "{}", "{\"subject\":", &deep, "\u{0}"] {
+        for body in ["", "{", "[]", "1", "null", "{}", "{\"subject\":", deep.as_str(), "\u{0}"] {
             let answer = asker.send(path, &json, body).await;
             assert_eq!(answer.status, 400, "{path} {body}");
             assert_eq!(answer.json()["code"], 3, "{path} {body}");
@@ -294,7 +294,7 @@ async fn agree(bank: &Bank, asker: &Asker, people: &[&str]) -> usize {
                     ("skill", format!("marketplaces/{market}/plugins/{plugin}/skills/{skill}"))
                 }
                 [market, plugin] => ("plugin", format!("marketplaces/{market}/plugins/{plugin}")),
-                _ => unreachable!(),
+                _ => panic!("{what}"),
             };
             let decision = check(&bank.world.owner, who, &name).await.unwrap();
             let mut request = may(who, what);

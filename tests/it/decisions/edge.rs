@@ -116,6 +116,12 @@ async fn lives(env: &[(&str, &str)]) {
     let mut other = may("maria", "vendor/kit");
     other["context"] = elsewhere;
     assert_eq!(edge.asker.post("evaluation", &other).await.status, 404);
+    // a name that somebody else made lead here
+    let rebound = [("content-type", "application/json"), ("host", "evil.example")];
+    assert_eq!(
+        edge.asker.send("evaluation", &rebound, &may("maria", "vendor/kit").to_string()).await.status,
+        403
+    );
     // withdrawn at the control plane, and denied here when the stream has brought it
     market::stage(&house.admin, "kit", Stage::Withdrawn).await.unwrap();
     let catalog = |health: &Value| health["revision"]["catalog"].as_i64();

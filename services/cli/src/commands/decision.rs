@@ -44,7 +44,8 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct Keys {
     /// Which tenant
-    tenant: Option<String>,
+    #[arg(value_name = "TENANT")]
+    parent: Option<String>,
 }
 
 /// A question.
@@ -113,7 +114,7 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
 }
 
 async fn keys(args: &Keys, app: &mut App<'_, '_>) -> Result<Exit> {
-    let request = GetDecisionKeysRequest { parent: app.names.tenant(args.tenant.as_deref())? };
+    let request = GetDecisionKeysRequest { parent: app.names.tenant(args.parent.as_deref())? };
     let rpc = async |l, r| client(l).get_decision_keys(r).await;
     let found = app.client()?.call(Repeat::Safe, &request, rpc).await?;
     match app.format() {

@@ -29,7 +29,8 @@ GET /.well-known/authzen-configuration, /healthz (503 while every answer is no),
 The keys are those of `provost decision keys`, fetched over a connection that you trust.")]
 pub struct Edge {
     /// Which tenant
-    tenant: Option<String>,
+    #[arg(value_name = "TENANT")]
+    parent: Option<String>,
     /// Key that signs its rules, or a file of keys; repeatable
     #[arg(long, value_name = "KEY_OR_FILE", required = true)]
     vkey: Vec<String>,
@@ -46,7 +47,7 @@ pub struct Edge {
 
 /// Follows and answers until SIGTERM or Ctrl-C.
 pub async fn run(args: Edge, app: &mut App<'_, '_>) -> Result<Exit> {
-    let parent = app.names.tenant(args.tenant.as_deref())?;
+    let parent = app.names.tenant(args.parent.as_deref())?;
     let tenant = parent.trim_start_matches("tenants/").to_owned();
     let keys = keys::given(&args.vkey)?;
     if !args.listen.ip().is_loopback() {

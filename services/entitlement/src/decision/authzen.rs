@@ -1,6 +1,8 @@
 //! OpenID AuthZEN at the control plane: the routes are the crate `authzen`'s, who may ask is said here, and it is decided by
 //! the same snapshots as [`super::ops::check`].
 
+#![allow(clippy::result_large_err, reason = "an answer is made once and sent")]
+
 use std::sync::Arc;
 
 use ::authzen::{About, Endpoint, Policy, Source};

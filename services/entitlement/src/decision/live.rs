@@ -101,8 +101,10 @@ pub struct Watcher(Arc<Standing>);
 
 impl Drop for Watcher {
     fn drop(&mut self) {
+        // under the lock: what somebody who begins meanwhile is given must stay
+        let mut feed = self.0.feed.lock().unwrap_or_else(PoisonError::into_inner);
         if self.0.watchers.fetch_sub(1, Ordering::SeqCst) == 1 {
-            *self.0.feed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *feed = None;
         }
     }
 }

@@ -59,7 +59,7 @@ impl Follow {
     pub async fn run(mut self, console: &mut Console<'_>) -> Error {
         let mut pause = FIRST_PAUSE;
         loop {
-            let before = self.shared.position();
+            let before = self.shared.taken();
             let end = match self.begin().await {
                 Ok(stream) => self.take(stream, console).await,
                 Err(error) => Ok(End::Denied(error)),
@@ -69,7 +69,7 @@ impl Follow {
                 Ok(end) => end,
                 Err(error) => return error,
             };
-            if self.shared.position() != before {
+            if self.shared.taken() != before {
                 pause = FIRST_PAUSE;
             }
             match end {

@@ -1,8 +1,15 @@
 //! What is known here, and who is answered by it: everybody on this machine.
 
+#![allow(
+    clippy::result_large_err,
+    clippy::unused_async,
+    reason = "an answer is made once and sent; a route is a future"
+)]
+
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -17,7 +24,12 @@ use axum::{
     routing::get,
 };
 use edge::{Policy, Refused, Replica, Revision, Verified};
-use http::{StatusCode, header::CONTENT_TYPE, request::Parts};
+use http::{
+    StatusCode,
+    header::{CONTENT_TYPE, HOST},
+    request::Parts,
+    uri::Authority,
+};
 use serde_json::json;
 
 use super::now;
@@ -70,6 +82,11 @@ impl Shared {
         Ok(())
     }
 
+    /// How many messages were taken.
+    pub fn taken(&self) -> u64 {
+        self.messages.load(Ordering::Relaxed)
+    }
+
     /// Counts a message that was not taken.
     pub fn refuse(&self, refused: &Refused) {
         let mut counts = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,8 +107,20 @@ pub fn routes(local: Arc<Local>) -> Router {
 impl Source for Local {
     type Caller = ();
 
-    async fn enter(&self, _: &Parts) -> Result<(), Response> {
-        Ok(())
+    /// A page in somebody's browser cannot ask under a name of its own that leads here.
+    async fn enter(&self, request: &Parts) -> Result<(), Response> {
+        let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let host = host.or_else(|| request.uri.authority().map(Authority::as_str));
+        let host = host.and_then(|host| host.parse::<Authority>().ok());
+        let is_here = host.is_some_and(|host| {
+            let host = host.host().trim_matches(['[', ']']);
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        });
+        if is_here {
+            return Ok(());
+        }
+        let message = "an edge is asked as `localhost`, `127.0.0.1` or `[::1]` only";
+        Err(problem(StatusCode::FORBIDDEN, 7, "INVALID_FIELD", message))
     }
 
     async fn open(&self, (): &(), _: Endpoint, about: Vec<About>) -> Result<Vec<authzen::Policy>, Response> {
