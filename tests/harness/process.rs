@@ -61,6 +61,13 @@ impl Daemon {
         Self::spawn(quickstart, |line| line.trim().strip_prefix("curl ")?.strip_suffix("/metrics"))
     }
 
+    /// Starts `provost` with these arguments, which make it an edge.
+    pub fn edge(args: &[&str]) -> Self {
+        let mut edge = command("provost");
+        edge.args(args);
+        Self::spawn(edge, |line| line.strip_prefix("provost edge answers on ")?.split(' ').next())
+    }
+
     /// Runs `command` until it prints the last line of its start, in which `ready` finds where it listens.
     fn spawn(mut command: Command, ready: fn(&str) -> Option<&str>) -> Self {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -82,7 +89,7 @@ impl Daemon {
                 return daemon;
             }
         }
-        panic!("provostd did not start: {}", daemon.log.take().unwrap().join().unwrap());
+        panic!("it did not start: {}", daemon.log.take().unwrap().join().unwrap());
     }
 
     /// The first administrator, made with the bootstrap token of a fresh deployment.

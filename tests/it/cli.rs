@@ -152,7 +152,7 @@ fn masked(word: &str) -> String {
         return "<address>".to_owned();
     } else if word.len() > 100 {
         return "<page token>".to_owned();
-    } else if word.len() == 66 && !word.contains('/') {
+    } else if word.len() == 87 && !word.contains('/') {
         return "<revision token>".to_owned();
     } else if word.len() >= 20
         && word.starts_with("20")

@@ -11,7 +11,9 @@ use tests::{Site, World, market, site::Caller, staff, world};
 use tonic::Status;
 
 mod answers;
+pub mod authzen;
 mod bindings;
+mod edge;
 mod explained;
 mod floors;
 mod input;
@@ -27,6 +29,7 @@ mod rules;
 mod sets;
 mod sunsets;
 mod updates;
+mod watch;
 
 /// The plugin that is asked about.
 const PLUGIN: &str = "marketplaces/vendor/plugins/kit";

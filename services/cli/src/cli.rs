@@ -175,6 +175,8 @@ pub enum Command {
     CanUse(commands::decision::Usable),
     /// The same as `decision list-principals`
     WhoCan(commands::decision::Whom),
+    /// Answer AuthZEN on this machine by a tenant's rules, also while the server cannot be reached
+    Edge(commands::edge::Edge),
     /// What was used
     #[command(subcommand)]
     Usage(commands::usage::Command),

@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod context;
 pub mod decision;
 pub mod duty;
+pub mod edge;
 pub mod entitlement;
 pub mod group;
 pub mod health;
@@ -59,6 +60,7 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         Command::Check(args) => decision::check(args, app).await,
         Command::Explain(args) => decision::explain(args, app).await,
         Command::CanUse(args) => decision::usable(args, app).await,
+        Command::Edge(args) => edge::run(args, app).await,
         Command::WhoCan(args) => decision::whom(args, app).await,
         Command::Usage(command) => usage::run(command, app).await,
         Command::Meter(usage::MeterCommand::List) => usage::meters(app).await,

@@ -204,6 +204,21 @@ impl Snapshot {
         able.map(|(at, _)| people.name(at)).collect()
     }
 
+    /// What a principal is, as a word: `user`, `service` or `agent`; none for whoever is unknown.
+    pub fn kind(&self, principal: &str) -> Option<&'static str> {
+        let (_, person) = self.people.principals.find(principal)?;
+        Some(match person.kind {
+            PersonKind::User => "user",
+            PersonKind::Service => "service",
+            PersonKind::Agent(_) => "agent",
+        })
+    }
+
+    /// The ids of all plugins, in no particular order.
+    pub fn plugins(&self) -> impl Iterator<Item = &str> {
+        self.catalogue.plugins.iter().map(|(at, _)| self.catalogue.plugins.name(at))
+    }
+
     /// The owner of an agent, if it may act.
     fn owner(&self, person: &Person) -> Option<&Person> {
         match person.kind {

@@ -2,6 +2,7 @@
 //! the tables.
 
 mod account;
+pub mod authzen;
 pub mod facts;
 pub mod live;
 pub mod log;
@@ -9,3 +10,4 @@ pub mod model;
 pub mod ops;
 pub mod rpc;
 mod shadow;
+pub mod watch;

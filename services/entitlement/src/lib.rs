@@ -41,7 +41,7 @@ pub mod seat_pool;
 pub mod stage_override;
 pub mod tenant_plugin;
 
-pub use decision::live::Policies;
+pub use decision::{authzen::http_routes, live::Policies, watch::Signing};
 
 /// What this slice can be asked for.
 pub fn actions() -> impl Iterator<Item = &'static Action> {
@@ -54,10 +54,17 @@ pub fn actions() -> impl Iterator<Item = &'static Action> {
         .chain(plugin_group::ops::ACTIONS)
         .chain(seat_pool::ops::ACTIONS)
         .chain(decision::ops::ACTIONS)
+        .chain(decision::watch::ACTIONS)
+        .chain(decision::authzen::ACTIONS)
 }
 
 /// Adds this slice's services.
-pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>, policies: &Arc<Policies>) {
+pub fn add_services(
+    routes: &mut RoutesBuilder,
+    kernel: &Arc<Kernel>,
+    policies: &Arc<Policies>,
+    signing: &Arc<Signing>,
+) {
     let limit = kernel.config.server.max_message_bytes;
     let entitlements = entitlement::rpc::EntitlementRpc(Arc::clone(kernel), Arc::clone(policies));
     let bindings = binding::rpc::BindingRpc(Arc::clone(kernel));
@@ -65,7 +72,11 @@ pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>, policies: 
     let plugins = tenant_plugin::rpc::TenantPluginRpc(Arc::clone(kernel));
     let plugin_groups = plugin_group::rpc::PluginGroupRpc(Arc::clone(kernel));
     let seat_pools = seat_pool::rpc::SeatPoolRpc(Arc::clone(kernel));
-    let decisions = decision::rpc::DecisionRpc { kernel: Arc::clone(kernel), policies: Arc::clone(policies) };
+    let decisions = decision::rpc::DecisionRpc {
+        kernel: Arc::clone(kernel),
+        policies: Arc::clone(policies),
+        signing: Arc::clone(signing),
+    };
     routes
         .add_service(EntitlementServiceServer::new(entitlements).max_decoding_message_size(limit))
         .add_service(ConnectorBindingServiceServer::new(bindings).max_decoding_message_size(limit))

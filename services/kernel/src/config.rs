@@ -119,6 +119,16 @@ pub struct Decision {
     pub shadow_one_in: u64,
     /// Of a thousand decisions that allow, how many are on the record one by one.
     pub allow_sample_per_mille: u16,
+    /// File of the key that signs what edges decide by, or empty for `decision.key` in the data directory.
+    pub key_file: PathBuf,
+    /// File of the previous key, which signs beside the current one, or empty.
+    pub previous_key_file: PathBuf,
+    /// How often an edge is told that nothing has changed, and its caller's right is asked for again, seconds, 1 to 60.
+    pub watch_interval_seconds: u64,
+    /// How long an edge may decide by what was signed, seconds, at most a day.
+    pub edge_staleness_seconds: u64,
+    /// Where callers reach this server, or empty for what each request says.
+    pub public_url: String,
 }
 
 /// `[usage]`.
@@ -289,6 +299,25 @@ impl Config {
         if self.server.tls_cert_file.as_os_str().is_empty() != self.server.tls_key_file.as_os_str().is_empty()
         {
             return wrong("server.tls_cert_file", "and `server.tls_key_file` must be set both or neither");
+        }
+        if !(1..=60).contains(&self.decision.watch_interval_seconds) {
+            return wrong("decision.watch_interval_seconds", "must be between 1 and 60");
+        }
+        let shortest = self.decision.watch_interval_seconds.saturating_mul(2);
+        if !(shortest..=86_400).contains(&self.decision.edge_staleness_seconds) {
+            return wrong(
+                "decision.edge_staleness_seconds",
+                "must be at least twice `decision.watch_interval_seconds`, and at most 86400",
+            );
+        }
+        let url = &self.decision.public_url;
+        if !url.is_empty()
+            && (!(url.starts_with("https://") || url.starts_with("http://")) || url.ends_with('/'))
+        {
+            return wrong(
+                "decision.public_url",
+                "must be empty or an address such as `https://provost.example`",
+            );
         }
         if self.audit.storage_quota_mib > 1 << 40 {
             return wrong("audit.storage_quota_mib", "is more than any file system has");

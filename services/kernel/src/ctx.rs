@@ -28,6 +28,7 @@ use crate::{
     page::PageKey,
     revision::{CATALOG, Revision, Revisions},
     scope::{Scope, partner_find, tenant_find},
+    secret::{self, Deployment},
     storage::Storage,
 };
 
@@ -91,13 +92,13 @@ impl Kernel {
     /// Puts the parts together. The database must be migrated.
     pub async fn new(config: Config, db: Db, clock: Clock) -> Result<Arc<Self>> {
         let policy = Policy::built_in().await?;
-        let root = crate::secret::deployment_key(&db, clock.now()).await?;
+        let Deployment { root_key: root, epoch } = secret::deployment(&db, clock.now()).await?;
         let quota = config.audit.storage_quota_mib << 20;
         let storage = Arc::new(Storage::new(&config.server.data_dir, &db, quota).await);
         let shared = (db.engine() == Engine::Postgres).then(|| config.token_cache());
         Ok(Arc::new(Self {
             page_key: PageKey::new(crate::hash::mac(&root, b"page token").to_vec()),
-            revisions: Revisions::new(crate::hash::mac(&root, b"revision token")),
+            revisions: Revisions::new(crate::hash::mac(&root, b"revision token"), epoch),
             subjects: SubjectKeys::new(crate::hash::mac(&root, b"subject key"), shared),
             outbox: Notify::new(),
             #[cfg(feature = "stub-audit")]

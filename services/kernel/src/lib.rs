@@ -28,6 +28,7 @@ pub mod error;
 pub mod filter;
 pub mod hash;
 pub mod ids;
+pub mod keyfile;
 pub mod mask;
 pub mod name;
 pub mod page;

@@ -31,7 +31,7 @@ const SWEEP: i64 = 512;
 /// Bytes of the MAC in a token.
 const TAG: usize = 16;
 /// Form of the tokens.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Nouns that decisions about a tenant rest on.
 const OF_TENANT: &[&str] = &[
@@ -47,6 +47,8 @@ const OF_TENANT: &[&str] = &[
 ];
 /// Nouns of the catalogue that they rest on.
 const OF_CATALOG: &[&str] = &["marketplace", "plugin", "plugin_version"];
+
+pub use crate::secret::epoch_renew;
 
 /// Up to which change of a tenant, and of the catalogue, something is known. Zero is "whatever there is".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,15 +80,21 @@ pub struct PolicyChange {
 /// What this process knows of the counts, and the key of the tokens.
 pub struct Revisions {
     key: [u8; 32],
+    epoch: Uuid,
     known: Mutex<HashMap<Uuid, i64>>,
     /// Rings when this process has made a change.
     pub advanced: Notify,
 }
 
 impl Revisions {
-    /// With the key of the tokens, the same on every node.
-    pub fn new(key: [u8; 32]) -> Self {
-        Self { key, known: Mutex::default(), advanced: Notify::new() }
+    /// With the key of the tokens and the epoch of the store, the same on every node.
+    pub fn new(key: [u8; 32], epoch: Uuid) -> Self {
+        Self { key, epoch, known: Mutex::default(), advanced: Notify::new() }
+    }
+
+    /// Which store the counts are of: a UUIDv7, made when its database was set up, or restored and renewed.
+    pub fn epoch(&self) -> Uuid {
+        self.epoch
     }
 
     /// The newest counts that this process has made itself or heard of.
@@ -116,6 +124,7 @@ impl Revisions {
     /// The token of a revision; a nil tenant stands for every one.
     pub fn token(&self, tenant: Uuid, revision: Revision) -> String {
         let mut bytes = vec![VERSION];
+        bytes.extend(self.epoch.as_bytes());
         bytes.extend(tenant.as_bytes());
         bytes.extend(revision.tenant.to_be_bytes());
         bytes.extend(revision.catalog.to_be_bytes());
@@ -124,8 +133,8 @@ impl Revisions {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The revision of a token for `tenant`; an empty one asks for nothing. One of another deployment or of another
-    /// tenant is refused.
+    /// The revision of a token for `tenant`; an empty one asks for nothing. One of another deployment, of another tenant, or
+    /// of the store as it was before a restore is refused: its count means something else here, so nobody waits for it.
     pub fn open(&self, tenant: Uuid, token: &str) -> Result<Revision> {
         if token.is_empty() {
             return Ok(Revision::default());
@@ -143,12 +152,19 @@ impl Revisions {
             return Err(wrong());
         }
         let (version, rest) = payload.split_first_chunk::<1>().ok_or_else(wrong)?;
+        let (epoch, rest) = rest.split_first_chunk::<16>().ok_or_else(wrong)?;
         let (of, rest) = rest.split_first_chunk::<16>().ok_or_else(wrong)?;
         let (of_tenant, rest) = rest.split_first_chunk::<8>().ok_or_else(wrong)?;
         let (of_catalog, rest) = rest.split_first_chunk::<8>().ok_or_else(wrong)?;
         let of = Uuid::from_bytes(*of);
         if *version != [VERSION] || !rest.is_empty() || !(of.is_nil() || of == tenant) {
             return Err(wrong());
+        }
+        if Uuid::from_bytes(*epoch) != self.epoch {
+            return Err(Error::invalid(
+                "revision_token",
+                "is of this store before it was restored; ask without it, or send what a newer change or decision returned",
+            ));
         }
         Ok(Revision { tenant: i64::from_be_bytes(*of_tenant), catalog: i64::from_be_bytes(*of_catalog) })
     }
@@ -221,8 +237,10 @@ mod tests {
     const ACME: Uuid = Uuid::from_u128(7);
     const NOW: Revision = Revision { tenant: 5, catalog: 9 };
 
+    const STORE: Uuid = Uuid::from_u128(70);
+
     fn revisions() -> Revisions {
-        Revisions::new([7; 32])
+        Revisions::new([7; 32], STORE)
     }
 
     #[test]
@@ -230,7 +248,9 @@ mod tests {
         let token = revisions().token(ACME, NOW);
         assert_eq!(revisions().open(ACME, &token).unwrap(), NOW);
         assert!(revisions().open(Uuid::from_u128(8), &token).is_err(), "another tenant");
-        assert!(Revisions::new([8; 32]).open(ACME, &token).is_err(), "another deployment");
+        assert!(Revisions::new([8; 32], STORE).open(ACME, &token).is_err(), "another deployment");
+        let restored = Revisions::new([7; 32], Uuid::from_u128(71)).open(ACME, &token).unwrap_err();
+        assert!(restored.message().contains("restored"), "{restored}");
         let of_all = revisions().token(CATALOG, Revision { tenant: 0, catalog: 9 });
         assert_eq!(revisions().open(ACME, &of_all).unwrap(), Revision { tenant: 0, catalog: 9 });
         assert_eq!(revisions().open(ACME, "").unwrap(), Revision::default());
@@ -257,9 +277,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_flipped_bit_is_accepted(byte in 0_usize..49, bit in 0_u8..8) {
+        fn no_flipped_bit_is_accepted(byte in 0_usize..65, bit in 0_u8..8) {
             let mut bytes = URL_SAFE_NO_PAD.decode(revisions().token(ACME, NOW)).unwrap();
-            prop_assert_eq!(bytes.len(), 49);
+            prop_assert_eq!(bytes.len(), 65);
             bytes[byte] ^= 1 << bit;
             prop_assert!(revisions().open(ACME, &URL_SAFE_NO_PAD.encode(bytes)).is_err());
         }

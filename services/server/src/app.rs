@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use audit::Sequencer;
-use entitlement::Policies;
+use entitlement::{Policies, Signing};
 use kernel::{
     Kernel,
     authz::Action,
@@ -117,7 +117,9 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
     let policies = Policies::new(&kernel, &telemetry.meter());
     jobs.push(policies.spawn_follower(stop.clone()));
     jobs.push(policies.log.spawn(&kernel, stop.clone()));
-    let router = server.add_routes(routes(&kernel, &sequencer, &policies, &telemetry, &stop).await);
+    let signing = Signing::load(&kernel.config, stop.clone()).map_err(StartError::Database)?;
+    let deciding = (policies, signing);
+    let router = server.add_routes(routes(&kernel, &sequencer, &deciding, &telemetry, &stop).await);
     let patience = Duration::from_secs(settings.handshake_timeout_seconds);
     let incoming = Bounded::new(listener, settings.max_connections, patience);
     let until = stop.clone();
@@ -131,7 +133,7 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
 async fn routes(
     kernel: &Arc<Kernel>,
     sequencer: &Arc<Sequencer>,
-    policies: &Arc<Policies>,
+    (policies, signing): &(Arc<Policies>, Arc<Signing>),
     telemetry: &Arc<Telemetry>,
     stop: &CancellationToken,
 ) -> Routes {
@@ -139,7 +141,7 @@ async fn routes(
     access::add_services(&mut builder, kernel);
     tenancy::add_services(&mut builder, kernel);
     catalog::add_services(&mut builder, kernel);
-    entitlement::add_services(&mut builder, kernel, policies);
+    entitlement::add_services(&mut builder, kernel, policies, signing);
     metering::add_services(&mut builder, kernel);
     audit::add_services(&mut builder, kernel, sequencer);
     sink::add_services(&mut builder, kernel, sequencer);
@@ -152,6 +154,7 @@ async fn routes(
         // gRPC-Web refuses plain HTTP/1 requests, so it wraps the gRPC services only
         .layer(tonic_web::GrpcWebLayer::new())
         .merge(metering::http_routes(Arc::clone(kernel)))
+        .merge(entitlement::http_routes(Arc::clone(kernel), Arc::clone(policies)))
         .merge(audit::http_routes(Arc::clone(kernel), Arc::clone(sequencer)))
         .merge(http::routes(Arc::clone(telemetry), ready))
         .layer(axum::middleware::from_fn_with_state(gate_state, gate))

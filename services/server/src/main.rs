@@ -30,6 +30,11 @@ enum Command {
     Quickstart(quickstart::Options),
     /// Bring the database to the schema of this program
     Migrate(Common),
+    /// Make the store another one, after its database was restored from a backup; stop all servers first
+    ///
+    /// Revision tokens and signed snapshots of before the backup was taken and of after it count the same revisions for
+    /// different changes. From here on the old ones are refused, and edges begin anew.
+    RenewEpoch(Common),
     /// Look after the audit logs
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -112,6 +117,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(common) => serve(common.config()?).await?,
         Command::Quickstart(options) => quickstart::run(options).await?,
         Command::Migrate(common) => migrate(&common.config()?).await?,
+        Command::RenewEpoch(common) => renew_epoch(&common.config()?).await?,
         Command::Audit(AuditCommand::Reconcile { common, scope }) => {
             return Ok(reconcile::run(common.config()?, scope.as_deref()).await?);
         }
@@ -160,5 +166,13 @@ async fn migrate(config: &Config) -> Result<(), Failure> {
     } else {
         println!("the schema went from version {before} to {after}");
     }
+    Ok(())
+}
+
+async fn renew_epoch(config: &Config) -> Result<(), Failure> {
+    let db = app::open_database(config).await?;
+    let epoch = kernel::revision::epoch_renew(&db, Clock::System.now()).await?;
+    db.close().await;
+    println!("the store's epoch is now {epoch}; start the servers again");
     Ok(())
 }

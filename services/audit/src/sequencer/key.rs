@@ -1,14 +1,8 @@
 //! The Ed25519 keys that sign checkpoints: a file, or two while verifiers change over.
 
-use std::{
-    fs,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
-use kernel::{Result, config::Config, error::Error};
+use kernel::{Result, config::Config, error::Error, keyfile};
 use tlog::{Checkpoint, Ed25519Signer, Note, Signer};
 
 /// Name of the file in the data directory.
@@ -21,9 +15,9 @@ impl Keys {
     /// Reads the configured files; makes the current key when its file is missing.
     pub fn load(config: &Config) -> Result<Self> {
         let (audit, current) = (&config.audit, current(config));
-        let mut seeds = vec![if current.exists() { read(&current)? } else { make(&current)? }];
+        let mut seeds = vec![keyfile::load(&current, "audit.key_file")?];
         if !audit.previous_key_file.as_os_str().is_empty() {
-            seeds.push(read(&audit.previous_key_file)?);
+            seeds.push(keyfile::load_existing(&audit.previous_key_file, "audit.previous_key_file")?);
         }
         Ok(Self(seeds))
     }
@@ -33,17 +27,17 @@ impl Keys {
         let current = current(config);
         let found = current.exists();
         if found {
-            read(&current)?;
+            keyfile::load_existing(&current, "audit.key_file")?;
         }
         if !config.audit.previous_key_file.as_os_str().is_empty() {
-            read(&config.audit.previous_key_file)?;
+            keyfile::load_existing(&config.audit.previous_key_file, "audit.previous_key_file")?;
         }
         Ok(found)
     }
 
     /// The key that a key file's text holds.
     pub fn parse(text: &str) -> Result<Self> {
-        seed(text).map(|seed| Self(vec![seed])).map_err(Error::internal)
+        keyfile::parse(text).map(|seed| Self(vec![seed])).map_err(Error::internal)
     }
 
     /// Verifier keys of the log with that origin, the current first.
@@ -84,64 +78,5 @@ fn current(config: &Config) -> PathBuf {
     match &config.audit.key_file {
         unset if unset.as_os_str().is_empty() => config.server.data_dir.join(FILE),
         file => file.clone(),
-    }
-}
-
-fn read(path: &Path) -> Result<[u8; 32]> {
-    let text = fs::read_to_string(path).map_err(|e| unusable(path, &e))?;
-    seed(&text).map_err(|e| unusable(path, &e))
-}
-
-fn seed(text: &str) -> Result<[u8; 32], String> {
-    let bytes = BASE64_STANDARD.decode(text.trim()).map_err(|e| e.to_string())?;
-    bytes.try_into().map_err(|_| "it does not hold 32 bytes".to_owned())
-}
-
-/// Makes a key; another process that makes it at the same moment wins.
-fn make(path: &Path) -> Result<[u8; 32]> {
-    if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir).map_err(|e| unusable(path, &e))?;
-    }
-    let mut seed = [0_u8; 32];
-    getrandom::fill(&mut seed).map_err(Error::internal)?;
-    // written beside and linked into place: nobody reads half a key
-    let beside = path.with_extension(format!("{}.new", std::process::id()));
-    let written =
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).and_then(|mut f| {
-            f.write_all(format!("{}\n", BASE64_STANDARD.encode(seed)).as_bytes())?;
-            f.sync_all()
-        });
-    written.map_err(|e| unusable(path, &e))?;
-    let linked = fs::hard_link(&beside, path);
-    fs::remove_file(&beside).map_err(|e| unusable(path, &e))?;
-    match linked {
-        Ok(()) => Ok(seed),
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => read(path),
-        Err(e) => Err(unusable(path, &e)),
-    }
-}
-
-fn unusable(path: &Path, why: &dyn std::fmt::Display) -> Error {
-    Error::internal(format!(
-        "the signing key `{}` cannot be used: {why}; check `audit.key_file` and its permissions, or restore the file",
-        path.display()
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_made_once_and_only_its_owner_reads_it() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("new").join(FILE);
-        let made = make(&path).unwrap();
-        assert_eq!(read(&path).unwrap(), made);
-        assert_eq!(make(&path).unwrap(), made, "who comes second takes the first one's");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        fs::write(&path, "c2hvcnQ=").unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("32 bytes"));
     }
 }

@@ -8,8 +8,9 @@ use proto::{
         ListMarketplacesRequest, ListPluginsRequest, catalog_service_client::CatalogServiceClient,
     },
     decision::v1::{
-        BatchCheckRequest, CheckItem, CheckRequest, Decision, ExplainRequest, ListPrincipalsRequest,
-        ListPrincipalsResponse, ListUsableRequest, decision_service_client::DecisionServiceClient,
+        BatchCheckRequest, CheckItem, CheckRequest, Decision, ExplainRequest, GetDecisionKeysRequest,
+        ListPrincipalsRequest, ListPrincipalsResponse, ListUsableRequest,
+        decision_service_client::DecisionServiceClient,
     },
 };
 
@@ -35,6 +36,16 @@ pub enum Command {
     ListUsable(Usable),
     /// List who may use this
     ListPrincipals(Whom),
+    /// Print the keys that sign a tenant's rules for edges, one a line: what `provost edge --vkey` takes
+    Keys(Keys),
+}
+
+/// Whose keys.
+#[derive(Args, Debug)]
+pub struct Keys {
+    /// Which tenant
+    #[arg(value_name = "TENANT")]
+    parent: Option<String>,
 }
 
 /// A question.
@@ -99,7 +110,19 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         Command::Explain(args) => explain(args, app).await,
         Command::ListUsable(args) => usable(args, app).await,
         Command::ListPrincipals(args) => whom(args, app).await,
+        Command::Keys(args) => keys(&args, app).await,
     }
+}
+
+async fn keys(args: &Keys, app: &mut App<'_, '_>) -> Result<Exit> {
+    let request = GetDecisionKeysRequest { parent: app.names.tenant(args.parent.as_deref())? };
+    let rpc = async |l, r| client(l).get_decision_keys(r).await;
+    let found = app.client()?.call(Repeat::Safe, &request, rpc).await?;
+    match app.format() {
+        Format::Table => app.console.print(&super::audit::keys::text(&found.verifier_keys))?,
+        _ => app.print(&Answer::One(reflect(&found)?))?,
+    }
+    Ok(Exit::OK)
 }
 
 /// Asks for a decision.

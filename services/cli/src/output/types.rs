@@ -21,7 +21,8 @@ named! {
     catalog: ImportMarketplaceResponse, ListMarketplacesResponse, ListPluginVersionsResponse,
         ListPluginsResponse, Marketplace, Plugin, PluginDiff, PluginVersion;
     connector_binding: ConnectorBinding, ListConnectorBindingsResponse;
-    decision: BatchCheckResponse, Decision, Explanation, ListPrincipalsResponse, ListUsableResponse, RuleAccount;
+    decision: BatchCheckResponse, Decision, DecisionKeys, Explanation, ListPrincipalsResponse, ListUsableResponse,
+        RuleAccount;
     duty: DutyGrant, ListDutyGrantsResponse;
     entitlement: DiffPoliciesResponse, Entitlement, ListEntitlementsResponse, PreviewChangeResponse;
     group: Group, GroupMember, ListGroupMembersResponse, ListGroupsResponse;

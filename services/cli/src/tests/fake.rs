@@ -25,8 +25,9 @@ use proto::{
         catalog_service_server::{CatalogService, CatalogServiceServer},
     },
     decision::v1::{
-        BatchCheckRequest, BatchCheckResponse, CheckRequest, Decision, DecisionReason, ExplainRequest,
-        Explanation, ListPrincipalsRequest, ListPrincipalsResponse, ListUsableRequest, ListUsableResponse,
+        BatchCheckRequest, BatchCheckResponse, CheckRequest, Decision, DecisionKeys, DecisionReason,
+        ExplainRequest, Explanation, GetDecisionKeysRequest, ListPrincipalsRequest, ListPrincipalsResponse,
+        ListUsableRequest, ListUsableResponse, WatchRequest, WatchResponse,
         decision_service_server::{DecisionService, DecisionServiceServer},
     },
     token::v1::{
@@ -127,6 +128,16 @@ impl Fake {
 
 #[tonic::async_trait]
 impl DecisionService for Fake {
+    type WatchStream = BoxStream<'static, Result<WatchResponse, Status>>;
+
+    async fn watch(&self, _: Request<WatchRequest>) -> Answer<Self::WatchStream> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn get_decision_keys(&self, _: Request<GetDecisionKeysRequest>) -> Answer<DecisionKeys> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
     async fn check(&self, request: Request<CheckRequest>) -> Answer<Decision> {
         let allowed = self.take(request)?.principal.ends_with("/maria");
         let reason = if allowed { DecisionReason::Allowed } else { DecisionReason::StageGate };

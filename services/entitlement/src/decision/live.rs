@@ -7,13 +7,14 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex as Lock, PoisonError, RwLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use ::decision::{Snapshot, compile};
+use ::decision::{Change, Facts, Snapshot, compile};
+use ::edge::{Content, State};
 use arc_swap::ArcSwapOption;
 use kernel::{
     Kernel, Result,
@@ -43,7 +44,7 @@ const IDLE: Duration = Duration::from_mins(15);
 /// What the decisions about one tenant are made by.
 pub struct Loaded {
     /// The rules, compiled.
-    pub snapshot: Snapshot,
+    pub snapshot: Arc<Snapshot>,
     /// Up to which change.
     pub revision: Revision,
     /// The same, for callers.
@@ -62,6 +63,76 @@ struct Standing {
     confirmed: AtomicU64,
     /// When it was last asked for, in the same measure.
     used: AtomicU64,
+    /// How many edges follow it.
+    watchers: AtomicUsize,
+    /// The facts themselves, while edges follow.
+    feed: Lock<Option<Feed>>,
+}
+
+/// The facts that a snapshot was made of, for those who decide elsewhere.
+struct Feed {
+    state: State,
+    revision: Revision,
+    /// Since which revision they were kept up change by change: what leads on from an earlier one is not known to agree.
+    since: Revision,
+    /// SHA-256 of the state, once it was asked for.
+    digest: Option<[u8; 32]>,
+}
+
+impl Feed {
+    fn new(facts: Facts, revision: Revision) -> Self {
+        Self { state: State::new(facts), revision, since: revision, digest: None }
+    }
+}
+
+/// How a snapshot came about.
+enum Made {
+    Anew(Facts),
+    By(Vec<Change>),
+}
+
+/// What leads from where an edge is to the newest state.
+pub struct News {
+    /// The newest revision.
+    pub to: Revision,
+    /// SHA-256 of the state at it.
+    pub digest: [u8; 32],
+    /// Nothing where the edge is there already; a whole state where no changes lead from where it is.
+    pub content: Content,
+}
+
+/// An edge that follows a tenant; until it is dropped, the tenant's facts are kept.
+pub struct Watcher(Arc<Standing>);
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        // under the lock: what somebody who begins meanwhile is given must stay
+        let mut feed = self.0.feed.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.0.watchers.fetch_sub(1, Ordering::SeqCst) == 1 {
+            *feed = None;
+        }
+    }
+}
+
+impl Standing {
+    /// Brings the facts to where the snapshot is.
+    fn fed(&self, before: Option<Revision>, revision: Revision, made: Made) {
+        let mut feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.watchers.load(Ordering::SeqCst) == 0 {
+            *feed = None;
+            return;
+        }
+        match (feed.as_mut(), made) {
+            (Some(held), Made::By(changes)) if Some(held.revision) == before => {
+                held.state.apply(&changes);
+                held.revision = revision;
+                held.digest = None;
+            }
+            (_, Made::Anew(facts)) => *feed = Some(Feed::new(facts, revision)),
+            // it is read when it is asked for
+            (_, Made::By(_)) => *feed = None,
+        }
+    }
 }
 
 /// The snapshots of this process.
@@ -162,6 +233,11 @@ impl Policies {
 
     /// Brings the snapshot up to the tables as they are. The caller holds the turn.
     async fn refresh(&self, tenant: TenantId, standing: &Standing) -> Result<Arc<Loaded>> {
+        self.refresh_with(tenant, standing).await.map(|(loaded, _)| loaded)
+    }
+
+    /// The same, and the view of the database by which it was done.
+    async fn refresh_with(&self, tenant: TenantId, standing: &Standing) -> Result<(Arc<Loaded>, Reader)> {
         let (began, millis) = (Instant::now(), self.millis());
         // what is known of before the tables are read must be in them, or it never came to be
         let known = self.kernel.revisions.known(tenant.0);
@@ -172,24 +248,81 @@ impl Policies {
         let before = standing.loaded.load_full();
         if let Some(before) = before.as_ref().filter(|b| b.revision == revision) {
             standing.confirmed.store(millis, Ordering::Relaxed);
-            return Ok(Arc::clone(before));
+            return Ok((Arc::clone(before), db));
         }
         let next = match before.as_deref().filter(|b| revision.covers(b.revision)) {
             Some(before) => Self::changed(&mut db, tenant, before, revision).await?,
             None => None,
         };
         let instrument = if next.is_some() { &self.metrics.applied } else { &self.metrics.compiled };
-        let snapshot = match next {
-            Some(snapshot) => snapshot,
-            None => Self::compiled(&mut db, tenant).await?,
+        let (snapshot, made) = match next {
+            Some((snapshot, changes)) => (snapshot, Made::By(changes)),
+            None => {
+                let (snapshot, facts) = Self::compiled(&mut db, tenant).await?;
+                (snapshot, Made::Anew(facts))
+            }
         };
-        let token = self.kernel.revisions.token(tenant.0, revision);
+        standing.fed(before.map(|before| before.revision), revision, made);
+        let (snapshot, token) = (Arc::new(snapshot), self.kernel.revisions.token(tenant.0, revision));
         let loaded = Arc::new(Loaded { snapshot, revision, token, book: self.log.book(tenant) });
         standing.loaded.store(Some(Arc::clone(&loaded)));
         standing.confirmed.store(millis, Ordering::Relaxed);
         instrument.add(1, &[]);
         self.metrics.time.record(began.elapsed().as_secs_f64(), &[]);
-        Ok(loaded)
+        Ok((loaded, db))
+    }
+
+    /// An edge begins to follow a tenant.
+    pub fn watcher(&self, tenant: TenantId) -> Watcher {
+        let standing = self.standing(tenant);
+        standing.watchers.fetch_add(1, Ordering::SeqCst);
+        Watcher(standing)
+    }
+
+    /// Whether an edge that is at `position` has something to be told: what this process has changed or seen.
+    pub fn has_moved(&self, watcher: &Watcher, tenant: TenantId, position: Revision) -> bool {
+        // whoever is followed is in use
+        watcher.0.used.store(self.millis(), Ordering::Relaxed);
+        let loaded = watcher.0.loaded.load();
+        !position.covers(self.kernel.revisions.known(tenant.0))
+            || loaded.as_ref().is_none_or(|loaded| loaded.revision != position)
+    }
+
+    /// What leads from `position` to the tables as they are now.
+    pub async fn news(
+        &self,
+        watcher: &Watcher,
+        tenant: TenantId,
+        position: Option<Revision>,
+    ) -> Result<News> {
+        let standing = &watcher.0;
+        standing.used.store(self.millis(), Ordering::Relaxed);
+        let _turn = standing.turn.lock().await;
+        let (loaded, mut db) = self.refresh_with(tenant, standing).await?;
+        let to = loaded.revision;
+        let lock = || standing.feed.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_there = lock().as_ref().is_some_and(|feed| feed.revision == to);
+        if !is_there {
+            let facts = facts::load(&mut db, tenant).await?;
+            *lock() = Some(Feed::new(facts, to));
+        }
+        let since = lock().as_ref().map_or(to, |feed| feed.since);
+        let changes = match position {
+            Some(from) if from == to => Some(Vec::new()),
+            Some(from) if to.covers(from) && from.covers(since) => {
+                Self::between(&mut db, tenant, from, to).await?
+            }
+            _ => None,
+        };
+        let mut feed = lock();
+        let feed = feed.as_mut().ok_or_else(|| Error::internal("the facts of a followed tenant are gone"))?;
+        let digest = *feed.digest.get_or_insert_with(|| feed.state.digest());
+        let content = match changes {
+            Some(_) if position == Some(to) => Content::Nothing,
+            Some(changes) => Content::Delta(changes),
+            None => Content::Snapshot(feed.state.facts()),
+        };
+        Ok(News { to, digest, content })
     }
 
     /// The snapshot after what has changed since; none where everything has to be read.
@@ -198,20 +331,10 @@ impl Policies {
         tenant: TenantId,
         before: &Loaded,
         now: Revision,
-    ) -> Result<Option<Snapshot>> {
-        let of_tenant = change_list(db, tenant.0, before.revision.tenant).await?;
-        let of_catalog = change_list(db, CATALOG, before.revision.catalog).await?;
-        let counts = |changes: &[_], from: i64, to: i64| i64::try_from(changes.len()) == Ok(to - from);
-        if !counts(&of_tenant, before.revision.tenant, now.tenant)
-            || !counts(&of_catalog, before.revision.catalog, now.catalog)
-        {
-            return Ok(None);
-        }
-        let Some(mut changes) = facts::changes(db, tenant, &of_tenant).await? else { return Ok(None) };
-        let Some(more) = facts::catalog_changes(db, tenant, &of_catalog).await? else { return Ok(None) };
-        changes.extend(more);
+    ) -> Result<Option<(Snapshot, Vec<Change>)>> {
+        let Some(changes) = Self::between(db, tenant, before.revision, now).await? else { return Ok(None) };
         match before.snapshot.apply(&changes) {
-            Ok(next) => Ok(Some(next)),
+            Ok(next) => Ok(Some((next, changes))),
             Err(error) => {
                 tracing::warn!(%tenant, %error, "changes do not fit the snapshot; it is made anew");
                 Ok(None)
@@ -219,11 +342,31 @@ impl Policies {
         }
     }
 
-    async fn compiled(db: &mut Reader, tenant: TenantId) -> Result<Snapshot> {
+    /// What leads from one revision to another; none where everything has to be read.
+    async fn between(
+        db: &mut Reader,
+        tenant: TenantId,
+        from: Revision,
+        to: Revision,
+    ) -> Result<Option<Vec<Change>>> {
+        let of_tenant = change_list(db, tenant.0, from.tenant).await?;
+        let of_catalog = change_list(db, CATALOG, from.catalog).await?;
+        let counts = |changes: &[_], from: i64, to: i64| i64::try_from(changes.len()) == Ok(to - from);
+        if !counts(&of_tenant, from.tenant, to.tenant) || !counts(&of_catalog, from.catalog, to.catalog) {
+            return Ok(None);
+        }
+        let Some(mut changes) = facts::changes(db, tenant, &of_tenant).await? else { return Ok(None) };
+        let Some(more) = facts::catalog_changes(db, tenant, &of_catalog).await? else { return Ok(None) };
+        changes.extend(more);
+        Ok(Some(changes))
+    }
+
+    async fn compiled(db: &mut Reader, tenant: TenantId) -> Result<(Snapshot, Facts)> {
         let facts = facts::load(db, tenant).await?;
         // a tenant with very many rules takes a while
-        let compiled = tokio::task::spawn_blocking(move || compile(&facts)).await.map_err(Error::internal)?;
-        compiled.map_err(Error::internal)
+        let compiled = tokio::task::spawn_blocking(move || (compile(&facts), facts)).await;
+        let (snapshot, facts) = compiled.map_err(Error::internal)?;
+        Ok((snapshot.map_err(Error::internal)?, facts))
     }
 
     /// Looks at the counts of a shared database until `stop`, and brings the snapshots up that are behind.

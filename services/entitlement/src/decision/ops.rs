@@ -36,14 +36,14 @@ pub const ACTIONS: &[Action] = &[CHECK, BATCH, USABLE, PRINCIPALS, EXPLAIN];
 pub const MOST: usize = 1_000;
 
 /// A call that was let in, and what it decides by.
-struct Asked {
+pub(super) struct Asked {
     scope: Scope,
     /// Without it every answer is no.
-    loaded: Result<Arc<Loaded>>,
+    pub loaded: Result<Arc<Loaded>>,
 }
 
 impl Asked {
-    fn tenant(&self) -> Result<&TenantRef> {
+    pub fn tenant(&self) -> Result<&TenantRef> {
         self.scope.tenant()
     }
 }
@@ -185,7 +185,7 @@ fn decide(policies: &Policies, asked: &Asked, who: &Slug, wanted: &Wanted, now: 
 }
 
 /// Authorizes the caller to ask about `whom`, and gets what to decide by.
-async fn enter(
+pub(super) async fn enter(
     ctx: &Ctx,
     policies: &Policies,
     action: Action,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ::decision::{Effect, MaxStage, Obstacle, Reason};
+use futures::stream::BoxStream;
 use kernel::Kernel;
 use proto::{
     catalog::v1::Stage,
@@ -16,6 +17,7 @@ use super::{
     live::Policies,
     model::{Decision, UsablePlugin},
     ops,
+    watch::{self, Signing},
 };
 
 /// `provost.decision.v1.DecisionService`.
@@ -24,10 +26,31 @@ pub struct DecisionRpc {
     pub kernel: Arc<Kernel>,
     /// What it decides by.
     pub policies: Arc<Policies>,
+    /// Who signs it for edges.
+    pub signing: Arc<Signing>,
 }
 
 #[async_trait]
 impl DecisionService for DecisionRpc {
+    type WatchStream = BoxStream<'static, Result<pb::WatchResponse, Status>>;
+
+    async fn watch(&self, request: Request<pb::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let (policies, signing) = (Arc::clone(&self.policies), Arc::clone(&self.signing));
+        self.kernel
+            .serve_stream(request, |ctx, r| watch::watch(ctx, policies, signing, r.parent, r.from))
+            .await
+    }
+
+    async fn get_decision_keys(
+        &self,
+        request: Request<pb::GetDecisionKeysRequest>,
+    ) -> Result<Response<pb::DecisionKeys>, Status> {
+        let signing = &self.signing;
+        self.kernel
+            .serve(request, |ctx, r| async move { watch::keys_get(&ctx, signing, &r.parent).await })
+            .await
+    }
+
     async fn check(&self, request: Request<pb::CheckRequest>) -> Result<Response<pb::Decision>, Status> {
         let policies = &self.policies;
         self.kernel
