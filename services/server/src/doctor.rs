@@ -6,6 +6,7 @@ use std::{
 };
 
 use kernel::{
+    clock::Clock,
     config::Config,
     db::{
         Engine, SCHEMA_NEWEST as NEWEST,
