@@ -12,7 +12,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct PluginFact {
     pub market: u32,
-    stage: Stage,
+    pub stage: Stage,
     /// From when it counts as withdrawn.
     sunset: Option<i64>,
     pub missing: Box<[String]>,

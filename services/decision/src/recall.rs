@@ -72,6 +72,7 @@ impl Snapshot {
             id: id.to_owned(),
             marketplace: self.catalogue.market_name(fact.market).to_owned(),
             stage: fact.stage,
+            sunset: fact.sunset(),
             missing: fact.missing.to_vec(),
             apps,
             skills,

@@ -118,7 +118,7 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
     jobs.push(policies.spawn_follower(stop.clone()));
     jobs.push(policies.log.spawn(&kernel, stop.clone()));
     let signing = Signing::load(&kernel.config, stop.clone()).map_err(StartError::Database)?;
-    let deciding = (policies, signing);
+    let deciding = (Arc::clone(&policies), signing);
     let router = server.add_routes(routes(&kernel, &sequencer, &deciding, &telemetry, &stop).await);
     let patience = Duration::from_secs(settings.handshake_timeout_seconds);
     let incoming = Bounded::new(listener, settings.max_connections, patience);

@@ -136,8 +136,8 @@ with_sinks! {
         assert!(sink.pause_reason.contains("410"), "{}", sink.pause_reason);
         let paused = crate::audit::events(&world.owner, world::ACME, "action = \"sink.pause\"").await;
         assert_eq!((paused.len(), paused[0].actor.as_str()), (1, "system"));
-        let reason = paused[0].changes.iter().find(|c| c.field == "/pause_reason").unwrap();
-        assert!(reason.new_value.contains("410"), "{reason:?}");
+        let why = paused[0].changes.iter().find(|c| c.field == "/pause_reason").unwrap();
+        assert!(why.new_value.contains("410"), "{why:?}");
         let entry: Value = serde_json::from_str(&paused[0].entry).unwrap();
         let recorded = entry["chg"].as_array().unwrap().iter().find(|c| c["f"] == "/pause_reason").unwrap();
         assert!(recorded["n"]["$s"].is_string(), "free text is sealed: {recorded}");

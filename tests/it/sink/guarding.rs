@@ -6,7 +6,7 @@ use tonic::Code;
 
 use super::{
     SIEM, caught_up, client, create, get,
-    receiver::{Http, Tls},
+    receiver::{Ending, Http, Tls},
     until, webhook, with_sinks,
 };
 use crate::errors::reason;
@@ -102,7 +102,7 @@ with_sinks! {
         receiver.answer(|_| (200, Vec::new()));
         assert!(test().await.delivered);
         assert!(receiver.taken().iter().any(|r| r.json()["type"] == "sink.test"));
-        let tls = Tls::start().await;
+        let tls = Tls::start(Ending::Clean).await;
         let https = webhook(&format!("https://localhost:{}/", tls.address.port()));
         let sink = pb::Sink { name: SIEM.to_owned(), target: Some(https), ..Default::default() };
         let request = pb::UpdateSinkRequest { sink: Some(sink), ..Default::default() };

@@ -6,7 +6,7 @@ use proto::{
     audit::v1::{GetAuditLogRequest, audit_service_client::AuditServiceClient},
     sink::v1 as pb,
 };
-use tests::process;
+use tests::{process, world};
 use tonic::Code;
 
 use super::{SIEM, caught_up, client, create, pause, receiver::Http, webhook, with_sinks};

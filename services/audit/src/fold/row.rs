@@ -191,6 +191,7 @@ pub const CONNECTOR_BINDING: Spec = Spec {
     ],
     personal: &[],
     beside: &[],
+    later: &[],
 };
 /// Stages that a tenant holds plugins to.
 pub const STAGE_OVERRIDE: Spec = Spec {
@@ -207,8 +208,9 @@ pub const STAGE_OVERRIDE: Spec = Spec {
         "create_time",
         "update_time",
     ],
-    personal: &[],
+    personal: &["reason"],
     beside: &[],
+    later: &[],
 };
 /// Who administers what.
 pub const DUTY: Spec = Spec {

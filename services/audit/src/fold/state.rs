@@ -357,7 +357,7 @@ impl Bag {
         let uid = entry.tgt.iter().find(|t| t.k == "uid").and_then(|t| t.id.parse().ok());
         let Some((id, (old, new))) = uid.zip(entry.change("revision")) else { return };
         let (from, to) = (old.as_i64().unwrap_or(0), new.as_i64().unwrap_or(0));
-        let step = Step { to, cells: cells(spec, entry, false), included: None };
+        let step = Step { to, cells: cells(spec, entry, false), included: None, ends: false };
         self.early.entry(id).or_default().insert(from, step);
         self.drain(spec, id);
     }

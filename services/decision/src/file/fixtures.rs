@@ -74,6 +74,7 @@ struct RoleFile {
 struct PluginFile {
     marketplace: String,
     stage: Stage,
+    sunset: Option<Moment>,
     missing: Vec<String>,
     apps: Vec<String>,
     skills: Vec<String>,
@@ -82,7 +83,7 @@ struct PluginFile {
 impl Default for PluginFile {
     fn default() -> Self {
         let (missing, apps, skills) = (Vec::new(), Vec::new(), Vec::new());
-        Self { marketplace: String::new(), stage: Stage::Live, missing, apps, skills }
+        Self { marketplace: String::new(), stage: Stage::Live, sunset: None, missing, apps, skills }
     }
 }
 
@@ -155,8 +156,9 @@ pub fn fixtures(text: &str) -> Result<Facts, FileError> {
             .0
             .into_iter()
             .map(|(id, plugin)| {
-                let PluginFile { marketplace: named, stage, missing, apps, skills } = plugin;
-                Plugin { marketplace: marketplace(&id, named), id, stage, missing, apps, skills }
+                let PluginFile { marketplace: named, stage, sunset, missing, apps, skills } = plugin;
+                let sunset = sunset.map(|moment| moment.0);
+                Plugin { marketplace: marketplace(&id, named), id, stage, sunset, missing, apps, skills }
             })
             .collect(),
         plugin_groups: file

@@ -231,9 +231,11 @@ impl Book {
         if decision.allowed && !self.shared.samples(before) {
             return;
         }
+        // decisions are asked for in tenants alone
+        let Ok(tenant) = scope.tenant() else { return };
         let question = Question {
             principal: who.clone(),
-            plugin: target_name(wanted.target()).chars().take(NAME).collect(),
+            plugin: target_name(&tenant.slug, wanted.target()).chars().take(NAME).collect(),
             reason: decision.reason,
         };
         let rules = decision.entitlements.iter().take(RULES).cloned().collect();

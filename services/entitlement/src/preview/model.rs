@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use ::decision::{
-    Change, Comparison, Decision, Group, Level, Moved, Principal, Role, Rule, Shift, Snapshot, Stage, Target,
+    Change, Comparison, Decision, Group, Level, Moved, Principal, Role, Rule, Shift, Snapshot, Target,
 };
+use catalog::model::Stage as Released;
 use kernel::{
     Error, Result,
     audit::Resource as _,
@@ -46,7 +47,7 @@ pub enum Proposal {
     /// A principal is suspended, or resumed.
     Suspended { principal: String, suspended: bool },
     /// A plugin is of another stage.
-    Stage { plugin: String, stage: Stage },
+    Stage { plugin: String, stage: Released },
 }
 
 /// Something in something else.
@@ -304,7 +305,7 @@ impl Difference {
             truncated |= u64::try_from(named) != Ok(moved.count);
             let principals = moved.principals.iter().take(named);
             Line {
-                target: target_name(moved.target),
+                target: target_name(tenant, moved.target),
                 shift: moved.shift(),
                 before: outcome(before, moved, moved.before),
                 after: outcome(after, moved, moved.after),

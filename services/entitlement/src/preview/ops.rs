@@ -1,8 +1,12 @@
 //! The use cases: changes that somebody thinks of, and another set of rules.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use ::decision::{Change, Snapshot};
+use catalog::model::Stage as Released;
 use kernel::{
     Ctx, Error, Result,
     authz::{Action, Class},
@@ -18,12 +22,16 @@ use super::model::{
     Difference, Draft, Link, MOST, MOST_NAMES, MOST_RULES, NAMES, Proposal, RuleChange, diff, rule, set,
 };
 use crate::{
-    decision::live::{Loaded, Policies},
+    decision::{
+        facts::store::engine_stage,
+        live::{Loaded, Policies},
+    },
     entitlement::{
         model::{self as entitlement, NewEntitlement},
         ops::{pool_find, target_find, whom_find},
         store,
     },
+    stage_override::{model::effective, store::override_find},
 };
 
 const fn action(rpc: &'static str, verb: &'static str) -> Action {
@@ -83,7 +91,7 @@ pub async fn change_preview(
     let loaded = current(ctx, policies, tenant, terms.token).await?;
     let mut draft = Draft::default();
     for (at, change) in changes.iter().enumerate() {
-        propose(&mut draft, &loaded.snapshot, tenant, (at, change))?;
+        propose(&mut draft, (&loaded.snapshot, &seen.held), tenant, (at, change))?;
     }
     foresee(ctx, tenant, loaded, draft.changes(), "changes", (terms.at, names)).await
 }
@@ -185,6 +193,8 @@ async fn foresee(
 struct Seen {
     made: HashSet<String>,
     gone: HashSet<String>,
+    /// Stages that the tenant holds plugins to, by name of the plugin.
+    held: HashMap<String, Released>,
 }
 
 /// Refuses what the same change would be refused for, as far as only the tables know it.
@@ -223,7 +233,12 @@ async fn look_up(db: &mut Reader, tenant: &TenantRef, change: &Proposal, seen: &
             let living = found.filter(|group| group.stamp.delete_time.is_none());
             living.map(|_| ()).ok_or_else(|| Error::not_found("group", &link.name))
         }
-        Proposal::Suspended { .. } | Proposal::Stage { .. } => Ok(()),
+        Proposal::Suspended { .. } => Ok(()),
+        Proposal::Stage { plugin, .. } => {
+            let own = override_find(db, tenant.id, plugin).await?;
+            seen.held.extend(own.map(|own| (plugin.clone(), own.stage)));
+            Ok(())
+        }
     }
 }
 
@@ -237,7 +252,7 @@ async fn living_role(db: &mut impl Executor, tenant: &TenantRef, name: &str) -> 
 /// Puts one change into the draft.
 fn propose(
     draft: &mut Draft,
-    now: &Snapshot,
+    (now, held): (&Snapshot, &HashMap<String, Released>),
     tenant: &TenantRef,
     (at, change): (usize, &Proposal),
 ) -> Result<()> {
@@ -281,7 +296,10 @@ fn propose(
             const FORM: &str = "marketplaces/{}/plugins/{}";
             let [marketplace, slug] = name::parse("changes.set_plugin_stage.plugin", FORM, plugin)?;
             let found = draft.plugin(now, &format!("{marketplace}/{slug}"));
-            found.ok_or_else(|| Error::not_found("plugin", plugin))?.stage = *stage;
+            let found = found.ok_or_else(|| Error::not_found("plugin", plugin))?;
+            found.stage = engine_stage(effective(*stage, held.get(plugin).copied()));
+            // a sunset is said anew with every stage
+            found.sunset = None;
         }
     }
     Ok(())

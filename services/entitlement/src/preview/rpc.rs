@@ -1,6 +1,7 @@
 //! Previews on the wire.
 
-use ::decision::{Shift, Stage};
+use ::catalog::model::Stage;
+use ::decision::Shift;
 use kernel::{Error, Result, clock::Time};
 use proto::{catalog::v1 as catalog, entitlement::v1 as pb};
 

@@ -94,6 +94,8 @@ pub struct OverridePatch {
 
 impl Resource for StageOverride {
     const KIND: &'static str = "stage_override";
+    // people write names into reasons
+    const PERSONAL: &'static [&'static str] = &["reason"];
 
     fn name(&self) -> String {
         name(&self.tenant_slug, self.slug.as_str())
