@@ -71,6 +71,8 @@ pub struct Book {
     /// Decisions since the start, by reason.
     answered: [AtomicU64; REASONS],
     noted: Mutex<Noted>,
+    /// Held by whoever writes: when a flush is over, what was noted before it is written.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// What waits to be written.
@@ -214,6 +216,7 @@ impl Book {
             scope: OnceLock::new(),
             answered: std::array::from_fn(|_| AtomicU64::new(0)),
             noted: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
         }
     }
 
@@ -263,6 +266,7 @@ impl Book {
     /// Writes what was noted until now.
     async fn flush(&self, kernel: &Arc<Kernel>) -> Result<()> {
         let Some(scope) = self.scope.get() else { return Ok(()) };
+        let _turn = self.turn.lock().await;
         let counts = self.counts();
         let (lines, unlisted, written) = {
             let mut noted = self.lock();
