@@ -147,7 +147,7 @@ fn mend(facts: &mut Facts, remedy: &Remedy<'_>, what: Target<&str>) {
         Remedy::ResumePrincipal(id) => {
             facts.principals.iter_mut().filter(|p| p.id == *id).for_each(|p| p.suspended = false);
         }
-        Remedy::RestorePlugin(_) => plugins.for_each(|p| p.stage = Stage::Live),
+        Remedy::RestorePlugin(_) => plugins.for_each(|p| (p.stage, p.sunset) = (Stage::Live, None)),
         Remedy::BindConnectors(_) => plugins.for_each(|p| p.missing.clear()),
         Remedy::LiftDeny { rule } => facts.rules.retain(|r| r.id != *rule),
         Remedy::RaiseCeiling { rule, .. } => change(facts, rule, &|rule| rule.max_stage = MaxStage::Alpha),

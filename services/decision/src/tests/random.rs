@@ -74,8 +74,7 @@ pub fn plugin(dice: &mut Dice, at: usize) -> Plugin {
         id: PLUGINS[at].to_owned(),
         marketplace: pick(dice, &MARKETS).to_owned(),
         stage: pick(dice, &STAGES),
-        // only that of a deprecated plugin means anything
-        sunset: dice.once_in(2).then(|| pick(dice, &MOMENTS)),
+        sunset: dice.once_in(12).then(|| pick(dice, &MOMENTS)),
         missing: if dice.once_in(20) { vec!["connector".to_owned()] } else { Vec::new() },
         apps: APPS.map(str::to_owned).to_vec(),
         skills: SKILLS.map(str::to_owned).to_vec(),

@@ -49,15 +49,15 @@ async fn scatter(house: &House) {
     };
     token_create(&house.ctx(), "tenants/acme", token).await.unwrap();
     let search = "INSERT INTO saved_search (scope_id, id, slug, display_name, filter, create_time, creator) VALUES \
-         ($1, X'01', 'one', 'About her', 'text(\"maria.qv@acme.example\")', 1, ''), \
-         ($1, X'02', 'two', 'Maria Quetzalcoatl-Vinterberg', '', 1, ''), \
-         ($1, X'03', 'three', 'Denials', 'outcome = denied', 1, '')";
+         ($1, X'00000000000000000000000000000001', 'one', 'About her', 'text(\"maria.qv@acme.example\")', 1, ''), \
+         ($1, X'00000000000000000000000000000002', 'two', 'Maria Quetzalcoatl-Vinterberg', '', 1, ''), \
+         ($1, X'00000000000000000000000000000003', 'three', 'Denials', 'outcome = denied', 1, '')";
     house.alter(search, house.scope).await;
     // her maiden name in capitals, words of hers in another order, one word of hers among those that are searched for
     let more = "INSERT INTO saved_search (scope_id, id, slug, display_name, filter, create_time, creator) VALUES \
-         ($1, X'04', 'four', 'XIUHTECUHTLI', '', 1, ''), \
-         ($1, X'05', 'five', 'Acts', 'actor = \"x\" AND text(\"vinterberg MARIA\")', 1, ''), \
-         ($1, X'06', 'six', 'Refusals', 'text(\"mariana\") AND outcome = denied', 1, '')";
+         ($1, X'00000000000000000000000000000004', 'four', 'XIUHTECUHTLI', '', 1, ''), \
+         ($1, X'00000000000000000000000000000005', 'five', 'Acts', 'actor = \"x\" AND text(\"vinterberg MARIA\")', 1, ''), \
+         ($1, X'00000000000000000000000000000006', 'six', 'Refusals', 'text(\"mariana\") AND outcome = denied', 1, '')";
     house.alter(more, house.scope).await;
     hold_create(&house.ctx(), "tenants/acme", "m1", format!("complaint of {MARIAS_NAME}"), MARIA)
         .await
