@@ -123,7 +123,7 @@ async fn refuse(by: &Caller, count: usize) {
     let act = |by: Caller, _, n: usize| async move {
         let mut client = AuditServiceClient::new(by.channel.clone());
         let parent = world::ACME.to_owned();
-        let refused = if n % 2 == 0 {
+        let refused = if n.is_multiple_of(2) {
             let request = pb::ListAuditEventsRequest { parent, ..Default::default() };
             client.list_audit_events(by.ask(request)).await.map(drop)
         } else {

@@ -25,9 +25,9 @@ async fn sent(url: &str, rpc: &str, secret: &str, encoding: Option<&str>, frame:
 
 both_engines! {
     async fn bytes_that_are_no_message_and_methods_that_are_not_there_have_a_reason(site: Site) {
+        const GET: &str = "provost.role.v1.RoleService/GetRole";
         let world = World::build(site).await;
         let (url, secret) = (world.site.running.url(), world.owner.secret.as_str());
-        const GET: &str = "provost.role.v1.RoleService/GetRole";
         let frame = |body: &[u8]| [&[0, 0, 0, 0, u8::try_from(body.len()).unwrap()], body].concat();
         // a field whose length goes past the end; an impossible tag; text that is no UTF-8; a frame cut off; none at all
         for bytes in [frame(&[0x0a, 0x7f, b'x']), frame(&[0xff; 12]), frame(&[0x0a, 0x01, 0xff]), vec![0, 0, 0, 0, 9, 1], vec![], vec![7, 0, 0, 0, 0]] {

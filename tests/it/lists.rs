@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use proto::role::v1::{self as role, role_service_client::RoleServiceClient};
 use serde_json::json;
-use tests::{World, both_engines, market, raw, site::Caller, staff, world};
+use tests::{World, both_engines, market, raw, sets, site::Caller, staff, world};
 use tonic::{Code, Status};
 
 use crate::errors::reason;
@@ -76,6 +76,8 @@ both_engines! {
         market::import(admin, &market::small(&["kit"])).await.unwrap();
         world.role("banker").await;
         staff::group(owner, "desk", &["member"]).await;
+        sets::plugin_group(owner, "research", &["kit"]).await.unwrap();
+        sets::seat_pool(owner, "standard", &["member"]).await.unwrap();
         let sink = json!({"displayName": "S", "webhook": {"url": "https://siem.invalid/in"}});
         let new = json!({"parent": world::ACME, "sinkId": "siem", "sink": sink});
         raw::json(owner, "provost.sink.v1.SinkService/CreateSink", new).await.unwrap();
@@ -89,6 +91,9 @@ both_engines! {
             }
             let parent = match method.name() {
                 "ListPlugins" => "marketplaces/vendor",
+                "ListPluginVersions" => "marketplaces/vendor/plugins/kit",
+                "ListPluginGroupMembers" => "tenants/acme/pluginGroups/research",
+                "ListSeatHolders" => "tenants/acme/seatPools/standard",
                 "ListGroupMembers" => "tenants/acme/groups/desk",
                 "ListRoleMembers" => "tenants/acme/roles/banker",
                 "ListDeadLetters" => "tenants/acme/sinks/siem",

@@ -82,7 +82,7 @@ impl AuditService for AuditRpc {
         request: Request<pb::ExportEvidenceRequest>,
     ) -> Result<Response<Self::ExportEvidenceStream>, Status> {
         let log = Arc::clone(&self.sequencer);
-        self.kernel.serve_stream(request, |ctx, r| evidence::evidence_export(ctx, log, r)).await
+        self.kernel.serve_stream(request, |ctx, r| Box::pin(evidence::evidence_export(ctx, log, r))).await
     }
 
     async fn list_access_as_of(
@@ -90,7 +90,9 @@ impl AuditService for AuditRpc {
         request: Request<pb::ListAccessAsOfRequest>,
     ) -> Result<Response<pb::ListAccessAsOfResponse>, Status> {
         let log = &self.sequencer;
-        self.kernel.serve(request, |ctx, r| async move { access::access_list(&ctx, log, r).await }).await
+        self.kernel
+            .serve(request, |ctx, r| Box::pin(async move { access::access_list(&ctx, log, r).await }))
+            .await
     }
 
     async fn create_saved_search(

@@ -251,10 +251,8 @@ impl Resource {
         let (plugin, part) = match self.id.strip_prefix("marketplaces/") {
             Some(rest) => {
                 let (marketplace, rest) = rest.split_once("/plugins/")?;
-                let (plugin, part) = match rest.split_once('/') {
-                    Some((plugin, part)) => (plugin, Some(part)),
-                    None => (rest, None),
-                };
+                let (plugin, part) =
+                    rest.split_once('/').map_or((rest, None), |(plugin, part)| (plugin, Some(part)));
                 let part = match (self.kind.as_str(), part) {
                     ("app", Some(part)) => Some(part.strip_prefix("apps/")?),
                     ("skill", Some(part)) => Some(part.strip_prefix("skills/")?),

@@ -50,12 +50,11 @@ fn what_is_missing_or_of_another_type_is_named() {
         ("/context", json!("now")),
     ] {
         let mut request = whole();
-        match request.pointer_mut(pointer) {
-            Some(place) => *place = value.clone(),
-            None => {
-                let (holder, key) = pointer.rsplit_once('/').unwrap();
-                request.pointer_mut(holder).unwrap()[key] = value.clone();
-            }
+        if let Some(place) = request.pointer_mut(pointer) {
+            *place = value.clone();
+        } else {
+            let (holder, key) = pointer.rsplit_once('/').unwrap();
+            request.pointer_mut(holder).unwrap()[key] = value.clone();
         }
         let wrong = parsed(&request).unwrap_err();
         let key = pointer.trim_start_matches('/').replace('/', ".");

@@ -61,11 +61,11 @@ const REMEMBERED: usize = 1 << 20;
 impl Moved<'_> {
     /// How the answer changes.
     pub fn shift(&self) -> Shift {
-        shift(&self.before, &self.after)
+        shift(self.before, self.after)
     }
 }
 
-fn shift(before: &Decision, after: &Decision) -> Shift {
+fn shift(before: Decision, after: Decision) -> Shift {
     match (before.allowed, after.allowed) {
         (false, true) => Shift::Gained,
         (true, false) => Shift::Lost,
@@ -121,7 +121,7 @@ impl Snapshot {
             found.principals += u64::from(!differences.is_empty());
             for (at, before, after) in differences.iter() {
                 let Some(Compared { target, .. }) = targets.get(*at) else { continue };
-                *found.counts.entry(shift(before, after)).or_default() += 1;
+                *found.counts.entry(shift(*before, *after)).or_default() += 1;
                 let effects = (before.effect, after.effect);
                 let group =
                     groups.entry((*at, before.reason, after.reason, effects)).or_insert_with(|| Moved {

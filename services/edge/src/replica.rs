@@ -62,9 +62,9 @@ impl Replica {
         let statement = message.statement();
         self.in_order(statement)?;
         let held = match (message.content(), self.held.take()) {
-            (Content::Nothing, held) => held.ok_or(Refused::Gap).and_then(|held| {
+            (Content::Nothing, held) => held.ok_or(Refused::Gap).map(|held| {
                 let agrees = held.policy.statement.state == statement.state;
-                if agrees { Ok((held, Ok(None))) } else { Ok((held, Err(Refused::Digest))) }
+                (held, if agrees { Ok(None) } else { Err(Refused::Digest) })
             }),
             (Content::Delta(changes), held) => held.ok_or(Refused::Gap).map(|held| {
                 let mut state = held.state.clone();

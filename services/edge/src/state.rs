@@ -92,7 +92,9 @@ impl State {
 
     /// The state after `changes`, which the engine has accepted.
     pub fn apply(&mut self, changes: &[Change]) {
-        changes.iter().for_each(|change| self.put(change.clone()));
+        for change in changes {
+            self.put(change.clone());
+        }
     }
 
     fn put(&mut self, change: Change) {

@@ -276,7 +276,6 @@ fn shown(path: &str, value: &Value) -> String {
 impl Config {
     /// Reads secrets from their files and checks what a type cannot.
     fn resolve(&mut self) -> Result<(), ConfigError> {
-        let wrong = |key: &str, what: &str| Err(ConfigError(format!("configuration: `{key}` {what}")));
         if !self.database.url_file.as_os_str().is_empty() {
             let path = &self.database.url_file;
             let text = std::fs::read_to_string(path).map_err(|e| {
@@ -293,32 +292,11 @@ impl Config {
                 "may be at most 1000, so that a revocation reaches every node in a second",
             );
         }
-        if self.decision.allow_sample_per_mille > 1_000 {
-            return wrong("decision.allow_sample_per_mille", "may be at most 1000, which is all of them");
-        }
         if self.server.tls_cert_file.as_os_str().is_empty() != self.server.tls_key_file.as_os_str().is_empty()
         {
             return wrong("server.tls_cert_file", "and `server.tls_key_file` must be set both or neither");
         }
-        if !(1..=60).contains(&self.decision.watch_interval_seconds) {
-            return wrong("decision.watch_interval_seconds", "must be between 1 and 60");
-        }
-        let shortest = self.decision.watch_interval_seconds.saturating_mul(2);
-        if !(shortest..=86_400).contains(&self.decision.edge_staleness_seconds) {
-            return wrong(
-                "decision.edge_staleness_seconds",
-                "must be at least twice `decision.watch_interval_seconds`, and at most 86400",
-            );
-        }
-        let url = &self.decision.public_url;
-        if !url.is_empty()
-            && (!(url.starts_with("https://") || url.starts_with("http://")) || url.ends_with('/'))
-        {
-            return wrong(
-                "decision.public_url",
-                "must be empty or an address such as `https://provost.example`",
-            );
-        }
+        self.decision.check()?;
         if self.audit.storage_quota_mib > 1 << 40 {
             return wrong("audit.storage_quota_mib", "is more than any file system has");
         }
@@ -359,6 +337,40 @@ impl Config {
     pub fn token_cache(&self) -> Duration {
         Duration::from_millis(self.auth.token_cache_ms)
     }
+}
+
+impl Decision {
+    /// Checks what a type cannot.
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.allow_sample_per_mille > 1_000 {
+            return wrong("decision.allow_sample_per_mille", "may be at most 1000, which is all of them");
+        }
+        if !(1..=60).contains(&self.watch_interval_seconds) {
+            return wrong("decision.watch_interval_seconds", "must be between 1 and 60");
+        }
+        let shortest = self.watch_interval_seconds.saturating_mul(2);
+        if !(shortest..=86_400).contains(&self.edge_staleness_seconds) {
+            return wrong(
+                "decision.edge_staleness_seconds",
+                "must be at least twice `decision.watch_interval_seconds`, and at most 86400",
+            );
+        }
+        let url = &self.public_url;
+        if !url.is_empty()
+            && (!(url.starts_with("https://") || url.starts_with("http://")) || url.ends_with('/'))
+        {
+            return wrong(
+                "decision.public_url",
+                "must be empty or an address such as `https://provost.example`",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A setting that cannot be.
+fn wrong(key: &str, what: &str) -> Result<(), ConfigError> {
+    Err(ConfigError(format!("configuration: `{key}` {what}")))
 }
 
 /// A provider under another name, so that a dump says where a value came from in our words.

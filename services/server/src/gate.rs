@@ -95,12 +95,9 @@ pub async fn gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Nex
         return refuse(Error::Overloaded { retry_after: SHED_PAUSE }, grpc, "");
     }
     let stream = gate.streaming.contains(&path).then(|| Arc::clone(&gate.streams).try_acquire_owned());
-    let stream = match stream.transpose() {
-        Ok(stream) => stream,
-        Err(_) => {
-            gate.metrics.shed();
-            return refuse(Error::Overloaded { retry_after: SHED_PAUSE }, grpc, "");
-        }
+    let Ok(stream) = stream.transpose() else {
+        gate.metrics.shed();
+        return refuse(Error::Overloaded { retry_after: SHED_PAUSE }, grpc, "");
     };
     let _in_flight = gate.metrics.started();
     let id = gate.kernel.ids.new_id(gate.kernel.clock.now());

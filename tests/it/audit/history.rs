@@ -96,6 +96,12 @@ pub async fn begin(world: &World) {
     done(owner, "tenant.v1.TenantService/GoLive", json!({"name": world::ACME})).await;
 }
 
+/// Takes away the rule for everybody.
+pub async fn forget_first_rule(world: &World) {
+    let rule = json!({"name": named("entitlements", RULES[0])});
+    done(&world.owner, "entitlement.v1.EntitlementService/DeleteEntitlement", rule).await;
+}
+
 /// Thaws the client if it is frozen.
 pub async fn thaw(world: &World) {
     let _ = call(&world.owner, "tenant.v1.TenantService/ResumeTenant", json!({"name": world::ACME})).await;

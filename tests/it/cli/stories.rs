@@ -209,7 +209,7 @@ fn a_dry_run_and_a_repetition_change_nothing() {
 #[test]
 fn rules_are_exported_compared_and_previewed_in_words() {
     let shell = Shell::open();
-    shell.run(0, &["marketplace", "import", MARKETPLACE, "-o", "json"]);
+    shell.run(0, &["catalog", "import", MARKETPLACE, "-o", "json"]);
     for line in [
         "role create banker --display-name Banker",
         "principal create maria --display-name Maria",

@@ -12,7 +12,7 @@ use tests::{http as web, market, process, process::Daemon, site, staff, world};
 use super::authzen::{Asker, keeps_the_rules, may, stock};
 
 /// Nothing that is waited for takes so long.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A client organisation with Maria, who may use `vendor/kit`.
 struct House {

@@ -102,7 +102,7 @@ both_engines! {
         staff::group(owner, "desk", &["ann"]).await;
         bank.world.role("clerk").await;
         bank.rule("may", "banker", Effect::Default).await;
-        let seen = async |change: Change| lines_of(preview(owner, vec![change]).await.unwrap());
+        let seen = async |change: Change| lines_of(&preview(owner, vec![change]).await.unwrap());
         let gain = |who: &str| vec![(Kind::Gained, "kit".to_owned(), Reason::NoMatchingRule, Reason::Allowed, who.to_owned())];
         let lose = |who: &str, why| vec![(Kind::Lost, "kit".to_owned(), Reason::Allowed, why, who.to_owned())];
 
@@ -137,7 +137,7 @@ both_engines! {
             Change::RemoveRoleMember(link("roles/banker", "principals/maria")),
             Change::AddGroupMember(link("groups/desk", "principals/maria")),
         ];
-        assert_eq!(lines_of(preview(owner, both).await.unwrap()), vec![]);
+        assert_eq!(lines_of(&preview(owner, both).await.unwrap()), vec![]);
     }
 
     async fn everybody_is_counted_and_as_many_are_named_as_were_asked_for(site: Site) {
@@ -267,9 +267,9 @@ both_engines! {
 }
 
 /// The same with names of its own, everybody on one line.
-fn lines_of(difference: AccessDifference) -> Vec<(Kind, String, Reason, Reason, String)> {
+fn lines_of(difference: &AccessDifference) -> Vec<(Kind, String, Reason, Reason, String)> {
     let owned = |(kind, target, before, after, who): (Kind, &str, Reason, Reason, Vec<&str>)| {
         (kind, target.to_owned(), before, after, who.join(", "))
     };
-    lines(&difference).into_iter().map(owned).collect()
+    lines(difference).into_iter().map(owned).collect()
 }

@@ -237,7 +237,7 @@ both_engines! {
             for member in page["members"].as_array().unwrap() {
                 assert!(seen.insert(member["member"].as_str().unwrap().to_owned()));
             }
-            token = page["nextPageToken"].as_str().unwrap_or_default().to_owned();
+            page["nextPageToken"].as_str().unwrap_or_default().clone_into(&mut token);
             if token.is_empty() {
                 break;
             }

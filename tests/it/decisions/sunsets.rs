@@ -53,7 +53,7 @@ both_engines! {
         let (admin, owner, clock) = (&bank.world.admin, &bank.world.owner, &bank.world.site.kernel().clock);
         bank.rule("may", "banker", Effect::Default).await;
         assert_eq!(bank.why("maria").await, Reason::Allowed);
-        let sunset = clock.now().plus(Duration::from_secs(60));
+        let sunset = clock.now().plus(Duration::from_mins(1));
         let set = deprecate(admin, sunset.into()).await.unwrap();
         assert_eq!((set.stage(), set.sunset_time), (Stage::Deprecated, Some(sunset.into())));
         assert_eq!(bank.why("maria").await, Reason::Allowed);
@@ -75,7 +75,7 @@ both_engines! {
         files.insert("plugins/kit/new.md".to_owned(), b"new".to_vec());
         market::import(admin, &files).await.unwrap();
         assert_eq!(bank.why("maria").await, Reason::Withdrawn);
-        deprecate(admin, clock.now().plus(Duration::from_secs(60)).into()).await.unwrap();
+        deprecate(admin, clock.now().plus(Duration::from_mins(1)).into()).await.unwrap();
         assert_eq!(bank.why("maria").await, Reason::Allowed);
         let live = stage(admin, Stage::Live, None).await.unwrap();
         assert_eq!(live.sunset_time, None);
@@ -87,7 +87,7 @@ both_engines! {
     async fn a_sunset_is_of_what_is_deprecated_and_lies_ahead(site: Site) {
         let bank = Bank::open(site).await;
         let (admin, clock) = (&bank.world.admin, &bank.world.site.kernel().clock);
-        let ahead = clock.now().plus(Duration::from_secs(60));
+        let ahead = clock.now().plus(Duration::from_mins(1));
         let outside = prost_types::Timestamp { seconds: i64::MAX, nanos: 0 };
         for (to, sunset) in [
             (Stage::Live, ahead.into()),

@@ -22,7 +22,7 @@ use crate::errors::reason;
 
 const BOUND: Duration = Duration::from_mins(15);
 /// Nothing that is waited for takes so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A heartbeat a second.
 fn lively() -> [(&'static str, String); 1] {

@@ -119,7 +119,7 @@ async fn a_sink_can_be_taken_over_within_ten_seconds_though_a_sending_takes_long
     assert!(first + Duration::from_secs(1) <= Duration::from_secs(10), "{first:?}");
     let holder = lease().await.0;
     for _ in 0..2 {
-        world.site.advance(first - Duration::from_secs(1));
+        world.site.advance(first.saturating_sub(Duration::from_secs(1)));
         until("it is renewed while the sending goes on", async || left().await.filter(|l| *l == first)).await;
         assert_eq!(lease().await.0, holder, "without being given up in between");
     }

@@ -21,7 +21,7 @@ pub enum Command {
     /// Run tests of rules from files, without a server; a test that fails exits with 12
     Test(test::Run),
     /// Tell who would gain and who would lose what by some changes, and change nothing
-    Preview(preview::Preview),
+    Preview(Box<preview::Preview>),
     /// Compare the tenant's rules with those of a file, and tell what those would do
     Diff(rules::Diff),
     /// Print the tenant's rules as a file for `policy diff`
@@ -43,7 +43,7 @@ fn client(link: Link) -> EntitlementServiceClient<Link> {
 pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
     match command {
         Command::Test(args) => test::run(&args, app),
-        Command::Preview(args) => preview::run(args, app).await,
+        Command::Preview(args) => preview::run(*args, app).await,
         Command::Diff(args) => rules::diff(args, app).await,
         Command::Export => rules::export(app).await,
     }

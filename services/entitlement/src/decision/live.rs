@@ -255,12 +255,11 @@ impl Policies {
             None => None,
         };
         let instrument = if next.is_some() { &self.metrics.applied } else { &self.metrics.compiled };
-        let (snapshot, made) = match next {
-            Some((snapshot, changes)) => (snapshot, Made::By(changes)),
-            None => {
-                let (snapshot, facts) = Self::compiled(&mut db, tenant).await?;
-                (snapshot, Made::Anew(facts))
-            }
+        let (snapshot, made) = if let Some((snapshot, changes)) = next {
+            (snapshot, Made::By(changes))
+        } else {
+            let (snapshot, facts) = Self::compiled(&mut db, tenant).await?;
+            (snapshot, Made::Anew(facts))
         };
         standing.fed(before.map(|before| before.revision), revision, made);
         let (snapshot, token) = (Arc::new(snapshot), self.kernel.revisions.token(tenant.0, revision));

@@ -364,9 +364,9 @@ impl Entry {
                 return taken;
             }
             if question.reason == Reason::Allowed {
-                self.allowed_sample.push(value)
+                self.allowed_sample.push(value);
             } else {
-                self.denied.push(value)
+                self.denied.push(value);
             }
         }
         lines.len()

@@ -232,7 +232,7 @@ async fn a_link_that_is_not_ours_is_refused_whatever_it_would_mean() {
         link("g2", ["plugin:a/b", "pgroup:a", "tenant:acme"]),
         link("g2", ["plugin:a/b", "role:a", "catalog"]),
     ] {
-        assert!(Policy::compile(&[row.clone()]).await.is_err(), "{row:?}");
+        assert!(Policy::compile(std::slice::from_ref(&row)).await.is_err(), "{row:?}");
     }
 }
 

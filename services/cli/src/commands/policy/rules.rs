@@ -109,9 +109,10 @@ impl Rule {
         Ok(Self {
             id: last(&rule.name),
             role: last(&rule.role),
-            target: match rule.target.contains("/pluginGroups/") {
-                true => format!("plugin-group:{}", last(&rule.target)),
-                false => short(&rule.target),
+            target: if rule.target.contains("/pluginGroups/") {
+                format!("plugin-group:{}", last(&rule.target))
+            } else {
+                short(&rule.target)
             },
             effect,
             max_stage,
