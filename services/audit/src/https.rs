@@ -209,14 +209,16 @@ impl Client {
         for (name, value) in telemetry::outgoing() {
             request = request.header(name, value);
         }
-        let request = request.body(Full::new(body)).map_err(|e| away(url, &e))?;
+        // errors are logged: they say where to, not what else an address holds
+        let url = origin(url);
+        let request = request.body(Full::new(body)).map_err(|e| away(&url, &e))?;
         // an address in the place of a name is not resolved
         let host = request.uri().host().unwrap_or_default().trim_matches(['[', ']']);
         if let Ok(ip) = host.parse() {
             self.reach.check(ip).map_err(|why| Error::internal(format!("`{url}`: {why}")))?;
         }
         let exchange = async {
-            let (head, body) = self.inner.request(request).await.map_err(|e| away(url, &e))?.into_parts();
+            let (head, body) = self.inner.request(request).await.map_err(|e| away(&url, &e))?.into_parts();
             let body = Limited::new(body, limit).collect().await;
             let body = body.map_err(|e| Error::internal(format!("`{url}`: {e}")))?.to_bytes();
             Ok(Answer { status: head.status, headers: head.headers, body })
@@ -224,6 +226,14 @@ impl Client {
         let late = |_| Error::internal(format!("`{url}`: it did not answer in time"));
         tokio::time::timeout(patience, exchange).await.map_err(late)?
     }
+}
+
+/// The scheme, the host and the port of an address; paths, queries and users are their owner's.
+fn origin(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}")
 }
 
 /// An error with everything that it came from.
@@ -275,6 +285,18 @@ mod tests {
         for ip in ["1.1.1.1", "172.32.0.1", "2606:4700::1111", "64:ff9b::101:101"] {
             assert!(at(none, ip), "{ip}");
         }
+    }
+
+    #[test]
+    fn errors_name_the_host_of_an_address_and_nothing_else() {
+        for url in [
+            "https://siem.example:8443/a?key=s",
+            "https://u:p@siem.example:8443",
+            "https://siem.example:8443#x",
+        ] {
+            assert_eq!(origin(url), "https://siem.example:8443", "{url}");
+        }
+        assert_eq!(origin("no address at all/secret"), "https://no address at all");
     }
 
     #[test]

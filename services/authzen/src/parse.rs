@@ -248,25 +248,22 @@ fn text(key: &str, value: Option<&Value>) -> Result<String, Wrong> {
 impl Resource {
     /// As the engine is asked; none for what it does not know.
     pub fn target(&self) -> Option<Target> {
-        let (plugin, part) = match self.id.strip_prefix("marketplaces/") {
-            Some(rest) => {
-                let (marketplace, rest) = rest.split_once("/plugins/")?;
-                let (plugin, part) =
-                    rest.split_once('/').map_or((rest, None), |(plugin, part)| (plugin, Some(part)));
-                let part = match (self.kind.as_str(), part) {
-                    ("app", Some(part)) => Some(part.strip_prefix("apps/")?),
-                    ("skill", Some(part)) => Some(part.strip_prefix("skills/")?),
-                    (_, part) => part,
-                };
-                (format!("{marketplace}/{plugin}"), part)
-            }
-            None => {
-                let (marketplace, rest) = self.id.split_once('/')?;
-                match rest.split_once('/') {
-                    Some((plugin, part)) => (format!("{marketplace}/{plugin}"), Some(part)),
-                    None => (self.id.clone(), None),
-                }
-            }
+        let (plugin, part) = if let Some(rest) = self.id.strip_prefix("marketplaces/") {
+            let (marketplace, rest) = rest.split_once("/plugins/")?;
+            let (plugin, part) =
+                rest.split_once('/').map_or((rest, None), |(plugin, part)| (plugin, Some(part)));
+            let part = match (self.kind.as_str(), part) {
+                ("app", Some(part)) => Some(part.strip_prefix("apps/")?),
+                ("skill", Some(part)) => Some(part.strip_prefix("skills/")?),
+                (_, part) => part,
+            };
+            (format!("{marketplace}/{plugin}"), part)
+        } else {
+            let (marketplace, rest) = self.id.split_once('/')?;
+            let split = rest.split_once('/');
+            split.map_or((self.id.clone(), None), |(plugin, part)| {
+                (format!("{marketplace}/{plugin}"), Some(part))
+            })
         };
         match (self.kind.as_str(), part) {
             ("plugin", None) => Some(Target::Plugin(plugin)),
