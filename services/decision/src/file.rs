@@ -1,6 +1,6 @@
 //! Facts and tests of them as files that people write: YAML, checked whole, errors with their line.
 //!
-//! A [`Suite`] asks questions of the [`Facts`] in its fixtures file at a moment and says what the answers must be; the
+//! A [`Suite`] asks questions of the [`Facts`](crate::Facts) in its fixtures file at a moment and says what the answers must be; the
 //! forms are described in `policies/README.md`. Nothing here opens a file.
 
 mod fixtures;
