@@ -1,11 +1,16 @@
 //! The assistants that are understood: from a log record to a usage event, with nothing private left in it.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use kernel::clock::Time;
 
 use crate::{
-    model::{Amount, Code, Digest, Rejection, UsageEvent},
+    event::{
+        key::Digest,
+        model::{Code, Dims, Rejection, UsageEvent},
+        ops::session_id,
+    },
+    meter::SESSIONS,
     otlp::{Attributes, MAX_ATTRIBUTES, Record, Value},
 };
 
@@ -21,7 +26,16 @@ pub const MAX_VALUE: usize = 1_024;
 pub const MAX_SESSION: usize = 256;
 /// Most that one event may add to a meter. A year of the busiest organisation stays far below what 64 bits hold, so
 /// that no client can make a sum overflow.
-pub const MAX_AMOUNT: i64 = 1_000_000_000_000;
+pub const MAX_AMOUNT: i64 = crate::event::model::MAX_AMOUNT;
+
+/// What an event adds to a meter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Amount {
+    /// Key of the meter.
+    pub meter: &'static str,
+    /// In whole units of the meter.
+    pub value: i64,
+}
 
 /// An assistant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,18 +121,24 @@ pub fn read(service: &str, record: &Record<'_>) -> Option<Result<UsageEvent, Rej
     Some(reading.and_then(|reading| event(client, reading, record)))
 }
 
-/// The event that a session makes: it is what `sessions` counts. Its id is made of the session's alone, so whichever
-/// record of a session arrives first and however often a session is resumed, it is counted once.
-pub fn session(client: Client, session: &str, time: Time) -> UsageEvent {
-    let event_type = client.session_type();
+/// The event that a session of `event` makes: it is what `sessions` counts.
+pub fn session(event: &UsageEvent, session: &str) -> UsageEvent {
+    let client = Client::of(&event.client);
+    let (event_type, key): (Cow<'static, str>, _) = match client {
+        Some(client) => (client.session_type().into(), client.session_key()),
+        None => (format!("{}.session", event.client).into(), "session.id"),
+    };
     UsageEvent {
-        client,
+        source: event.source.clone(),
+        id: session_id(&event_type, session),
         event_type,
-        id: Digest::of(&[event_type.as_bytes(), session.as_bytes()]).hex(),
-        time,
+        client: event.client.clone(),
+        time: event.time,
+        timed: true,
         session: None,
-        attributes: json(&BTreeMap::from([(client.session_key(), serde_json::Value::from(session))])),
-        amounts: vec![Amount { meter: crate::meter::SESSIONS, value: 1 }],
+        dims: Dims::default(),
+        values: vec![(SESSIONS.into(), 1.into())],
+        attributes: json(&BTreeMap::from([(key, serde_json::Value::from(session))])),
     }
 }
 
@@ -134,13 +154,16 @@ fn event(
         return Err(Rejection::new(Code::TooLarge, message));
     }
     Ok(UsageEvent {
-        client,
-        event_type,
+        source: client.source().into(),
         id: id(client, event_type, &said, record),
+        event_type: event_type.into(),
+        client: client.as_str().into(),
         time,
+        timed: true,
         session: session.map(str::to_owned),
+        dims: dims(&record.attributes),
+        values: amounts.iter().map(|a| (a.meter.into(), a.value.into())).collect(),
         attributes: kept(&record.attributes)?,
-        amounts,
     })
 }
 
@@ -172,6 +195,23 @@ fn id(client: Client, event_type: &str, said: &str, record: &Record<'_>) -> Stri
     let parts: Vec<_> =
         fixed.into_iter().chain(values.iter().map(AsRef::as_ref)).map(str::as_bytes).collect();
     Digest::of(&parts).hex()
+}
+
+/// What the figures of the event can be told apart by.
+fn dims(attributes: &Attributes<'_>) -> Dims {
+    let mut dims = Dims::default();
+    for (name, keys) in [
+        ("model", &["model"][..]),
+        ("skill", &["skill.name"]),
+        ("plugin", &["skill.plugin_id", "plugin.name"]),
+        ("tool", &["tool_name"]),
+        ("app", &["mcp_server"]),
+    ] {
+        if let Some(text) = keys.iter().find_map(|key| attributes.text(key)) {
+            dims.put(name, text);
+        }
+    }
+    dims
 }
 
 /// The attributes that may be kept, as JSON with sorted keys. The only way from a record into the store.

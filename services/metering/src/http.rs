@@ -14,20 +14,29 @@ use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE},
 };
-use kernel::{
-    Error, Kernel, Result,
-    ctx::{CallInfo, Ctx},
-    db::retry,
-    error::http::Refusal,
-};
+use kernel::{Error, Result, authz::Action, ctx::CallInfo, error::http::Refusal};
 use serde_json::json;
 
-use crate::{model::IngestReport, ops, otlp};
+use crate::{
+    client,
+    event::{
+        self,
+        model::Status,
+        ops::{self, INGEST, Incoming},
+        report::{Report, reasons},
+        writer::{Refused, Surface, Writer},
+    },
+    otlp::{self, Logs},
+};
+
+/// Sends telemetry.
+pub const LOGS: Action = Action { rpc: "POST /v1/logs", verb: "logs", ..INGEST };
 
 /// The plain-HTTP routes of usage.
-pub fn http_routes(kernel: Arc<Kernel>) -> Router {
-    let limit = DefaultBodyLimit::max(kernel.config.usage.max_body_bytes);
-    Router::new().route("/v1/logs", post(logs)).layer(limit).with_state(kernel)
+pub fn http_routes(writer: Arc<Writer>) -> Router {
+    let limit = DefaultBodyLimit::max(writer.kernel().config.usage.max_body_bytes);
+    let routes = Router::new().route("/v1/logs", post(logs)).route("/v1/usage/events", post(event::http::events));
+    routes.layer(limit).with_state(writer)
 }
 
 /// Takes log records in: `{"partialSuccess":{}}`, with counts and reasons when some were refused.
@@ -35,23 +44,25 @@ pub fn http_routes(kernel: Arc<Kernel>) -> Router {
 /// Errors carry a `google.rpc.Status`: 400 malformed, 401 and 403 credential, 413 too much at once, 415 another format,
 /// 503 and 429 come back later. By the rules of OTLP a client repeats only the last two.
 pub async fn logs(
-    State(kernel): State<Arc<Kernel>>,
+    State(writer): State<Arc<Writer>>,
     info: Option<Extension<CallInfo>>,
     request: Request,
 ) -> Response {
+    let kernel = writer.kernel();
     let fresh = || CallInfo { id: kernel.ids.new_id(kernel.clock.now()), ..CallInfo::default() };
     let info = info.map_or_else(fresh, |Extension(info)| info);
     let incident = info.id.to_string();
-    match ingest(&kernel, info, request).await {
-        Ok(report) => accepted(&report),
+    match ingest(&writer, info, request).await {
+        Ok(statuses) => accepted(&statuses),
         Err(refusal) => refusal.answer(&incident).into_response(),
     }
 }
 
-async fn ingest(kernel: &Arc<Kernel>, info: CallInfo, request: Request) -> Result<IngestReport, Refusal> {
+async fn ingest(writer: &Writer, info: CallInfo, request: Request) -> Result<Vec<Status>, Refusal> {
+    let kernel = writer.kernel();
     // who calls comes before what is sent: nobody unknown makes us read megabytes
     let authorization = request.headers().get(AUTHORIZATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let ctx: Ctx = kernel.enter(authorization.as_deref(), info).await?;
+    let ctx = Arc::new(kernel.enter(authorization.as_deref(), info).await?);
     let gzipped = format(request.headers())?;
     let limit = kernel.config.usage.max_body_bytes;
     let mut body = Bytes::from_request(request, &()).await.map_err(|e| match e.status() {
@@ -62,11 +73,30 @@ async fn ingest(kernel: &Arc<Kernel>, info: CallInfo, request: Request) -> Resul
         body = unzip(&body, limit)?;
     }
     let logs = otlp::decode(&body)?;
-    let report = retry::on_conflict(|| ops::usage_ingest(&ctx, &logs)).await?;
-    if report.refused() > 0 {
-        tracing::info!(tenant = %ctx.caller().home, reasons = report.message(), "telemetry records refused");
+    let statuses = ops::usage_ingest(writer, &ctx, LOGS, Surface::Otlp, items(&logs), false).await?;
+    if Report::of(&statuses).refused() > 0 {
+        tracing::info!(tenant = %ctx.caller().home, reasons = reasons(&statuses), "telemetry records refused");
     }
-    Ok(report)
+    Ok(statuses)
+}
+
+/// The events among the records; what is none is left out.
+fn items(logs: &Logs<'_>) -> Vec<Result<Incoming, Refused>> {
+    let records = logs.resources.iter().flat_map(|r| r.records().map(|record| (r.service.as_ref(), record)));
+    let read = |(service, record): (&str, Option<otlp::Record<'_>>)| match record {
+        Some(record) => client::read(service, &record),
+        None => {
+            let message = "is no log record: a field has the wrong type";
+            Some(Err(event::model::Rejection::new(event::model::Code::Malformed, message)))
+        }
+    };
+    let items = records.filter_map(read);
+    items
+        .map(|read| match read {
+            Ok(event) => Ok(Incoming { event, subject: String::new() }),
+            Err(why) => Err(Refused { said: Default::default(), why }),
+        })
+        .collect()
 }
 
 /// Refuses what cannot be read; otherwise whether it is gzipped.
@@ -110,12 +140,12 @@ fn unsupported(field: &str, message: &str) -> Refusal {
     Refusal::from(Error::invalid(field, message)).under(StatusCode::UNSUPPORTED_MEDIA_TYPE)
 }
 
-fn accepted(report: &IngestReport) -> Response {
-    let refused = report.refused();
+fn accepted(statuses: &[Status]) -> Response {
+    let refused = Report::of(statuses).refused();
     // 64-bit numbers are text in JSON made from protobuf
     let partial = match refused {
         0 => json!({}),
-        _ => json!({"rejectedLogRecords": refused.to_string(), "errorMessage": report.message()}),
+        _ => json!({"rejectedLogRecords": refused.to_string(), "errorMessage": reasons(statuses)}),
     };
     Json(json!({"partialSuccess": partial})).into_response()
 }

@@ -1,8 +1,8 @@
-//! What was used: telemetry of assistants in, figures out.
+//! What was used: usage events in, figures out.
 //!
-//! One request passes through in this order: [`http`] (the wire of OTLP/HTTP), [`otlp`] (bytes to records), [`client`]
-//! (a record of a known assistant to an event without private content), [`model`] (keys, window, attribution), [`ops`]
-//! and [`store`]. Only the last two touch the database.
+//! An event comes in by gRPC, as a CloudEvent ([`event`]) or as telemetry of an assistant ([`http`], [`otlp`], [`client`]); whichever way, it
+//! ends in [`event::ops`] and in a group commit ([`event::writer`]). The roller ([`rollup`]) sums events up behind it, and a
+//! question ([`query`]) is answered from the rollups and the events that are not in them yet.
 
 #![cfg_attr(
     test,
@@ -22,30 +22,31 @@ use proto::usage::v1::usage_service_server::UsageServiceServer;
 use tonic::service::RoutesBuilder;
 
 pub mod client;
+pub mod event;
 pub mod http;
 pub mod meter;
-pub mod model;
-pub mod ops;
 pub mod otlp;
+pub mod query;
+pub mod rollup;
 pub mod rpc;
-pub mod store;
 
 #[cfg(test)]
 mod captures;
 #[cfg(test)]
 mod end_to_end;
 
+pub use event::writer::Writer;
 pub use http::http_routes;
+pub use rollup::roller::spawn_roller;
 
-/// What usage can be asked for, telemetry included.
+/// What usage can be asked for, events included.
 pub fn actions() -> impl Iterator<Item = &'static Action> {
-    ops::ACTIONS.iter()
+    [event::ops::INGEST, event::http::SEND, http::LOGS, query::ops::QUERY, query::ops::LIST_METERS].iter()
 }
 
 /// Adds this slice's services.
-pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>) {
+pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>, writer: &Arc<Writer>) {
     let limit = kernel.config.server.max_message_bytes;
-    routes.add_service(
-        UsageServiceServer::new(rpc::UsageRpc(Arc::clone(kernel))).max_decoding_message_size(limit),
-    );
+    let usage = rpc::UsageRpc { kernel: Arc::clone(kernel), writer: Arc::clone(writer) };
+    routes.add_service(UsageServiceServer::new(usage).max_decoding_message_size(limit));
 }

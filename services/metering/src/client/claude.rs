@@ -1,9 +1,9 @@
 //! Claude Code: log events whose `event.name` lacks the `claude_code.` of their body.
 
-use super::{Reading, amounts, quantity};
+use super::{Amount, Reading, amounts, quantity};
 use crate::{
     meter,
-    model::{Amount, Rejection},
+    event::model::Rejection,
     otlp::Attributes,
 };
 

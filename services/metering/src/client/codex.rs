@@ -1,9 +1,9 @@
 //! Codex: log events named `codex.*`, numbers and booleans often as text.
 
-use super::{Reading, amounts, quantity};
+use super::{Amount, Reading, amounts, quantity};
 use crate::{
     meter,
-    model::{Amount, Rejection},
+    event::model::Rejection,
     otlp::Attributes,
 };
 
