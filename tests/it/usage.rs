@@ -9,6 +9,8 @@ use tests::{Site, World, http, site::Caller, staff, world};
 use tonic::Status;
 
 mod captures;
+mod ingest;
+mod rollup;
 pub mod expected;
 mod queries;
 mod refusals;
@@ -78,7 +80,7 @@ impl Desk {
 
     /// All that is stored of usage.
     async fn stored(&self) -> String {
-        self.world.site.dump(&["usage_event", "usage_amount"]).await
+        self.world.site.dump(&["usage_event"]).await
     }
 }
 

@@ -145,6 +145,8 @@ pub struct Usage {
     pub max_waiting_events: usize,
     /// Least time between two roll-ups of a tenant, milliseconds.
     pub rollup_interval_ms: u64,
+    /// How often rollups are compared with events, seconds; 0 is never.
+    pub verify_interval_seconds: u64,
 }
 
 /// `[audit]`.

@@ -37,7 +37,7 @@ mod end_to_end;
 
 pub use event::writer::Writer;
 pub use http::http_routes;
-pub use rollup::roller::spawn_roller;
+pub use rollup::{roller::spawn_roller, verify::spawn_verifier};
 
 /// What usage can be asked for, events included.
 pub fn actions() -> impl Iterator<Item = &'static Action> {

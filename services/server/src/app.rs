@@ -119,6 +119,7 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
     jobs.push(policies.log.spawn(&kernel, stop.clone()));
     let writer = metering::Writer::new(&kernel, &telemetry.meter());
     jobs.push(metering::spawn_roller(&kernel, &telemetry.meter(), stop.clone()));
+    jobs.extend(metering::spawn_verifier(&kernel, &telemetry.meter(), stop.clone()));
     let signing = Signing::load(&kernel.config, stop.clone()).map_err(StartError::Database)?;
     let deciding = (Arc::clone(&policies), signing);
     let router = server.add_routes(routes(&kernel, &sequencer, &deciding, &writer, &telemetry, &stop).await);

@@ -9,6 +9,7 @@ pub mod http;
 pub mod listen;
 pub mod quickstart;
 pub mod reconcile;
+pub mod verify;
 pub mod signal;
 
 /// The embedded defaults, which are documentation and example at once.
