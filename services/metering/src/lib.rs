@@ -41,7 +41,16 @@ pub use rollup::{roller::spawn_roller, verify::spawn_verifier};
 
 /// What usage can be asked for, events included.
 pub fn actions() -> impl Iterator<Item = &'static Action> {
-    [event::ops::INGEST, event::http::SEND, http::LOGS, query::ops::QUERY, query::ops::LIST_METERS].iter()
+    [
+        event::ops::INGEST,
+        event::http::SEND,
+        http::LOGS,
+        event::list::EVENTS,
+        event::list::REJECTS,
+        query::ops::QUERY,
+        query::ops::LIST_METERS,
+    ]
+    .iter()
 }
 
 /// Adds this slice's services.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::stream::BoxStream;
-use kernel::{Ctx, Error, Kernel, Result, clock::Time};
+use kernel::{Ctx, Error, Kernel, Result, clock::Time, list_query};
 use proto::usage::v1::{self as pb, usage_service_server::UsageService};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
@@ -51,6 +51,24 @@ impl UsageService for UsageRpc {
                 let (found, names) = ops::usage_query(&ctx, &r.parent, &r.principal, question).await?;
                 Ok(answer(&ctx, &r.parent, found, &names, open))
             })
+            .await
+    }
+
+    async fn list_usage_events(
+        &self,
+        request: Request<pb::ListUsageEventsRequest>,
+    ) -> Result<Response<pb::ListUsageEventsResponse>, Status> {
+        self.kernel
+            .serve(request, |ctx, r| async move { event::list::events(&ctx, &r.parent, &list_query!(r)).await })
+            .await
+    }
+
+    async fn list_usage_rejects(
+        &self,
+        request: Request<pb::ListUsageRejectsRequest>,
+    ) -> Result<Response<pb::ListUsageRejectsResponse>, Status> {
+        self.kernel
+            .serve(request, |ctx, r| async move { event::list::rejects(&ctx, &r.parent, &list_query!(r)).await })
             .await
     }
 

@@ -137,8 +137,14 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         ],
         "provost.unit.v1.Unit" => &["name", "display_name", "parent_unit", "cost_center", "delete_time"],
         "provost.usage.v1.Meter" => &["key", "unit", "description"],
+        "provost.usage.v1.StoredUsageEvent" => {
+            &["seq", "time", "type", "client", "principal", "role", "values", "dims", "id"]
+        }
+        "provost.usage.v1.UsageReject" => {
+            &["ingest_time", "code", "field", "message", "source", "id", "principal", "seq"]
+        }
         "provost.usage.v1.UsageRow" => {
-            &["role", "unit_name", "principal", "client", "meter", "value", "unit"]
+            &["start_time", "role", "unit_name", "principal", "client", "dims", "meter", "decimal_value", "unit"]
         }
         _ => &[],
     }
