@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::{
     captures::{NOW, captures},
-    ops, otlp,
+    ops,
+    otlp::{Request, Signal},
     rpc::UsageRpc,
 };
 
@@ -121,9 +122,9 @@ async fn a_known_event_with_other_content_is_a_conflict_and_is_not_counted() {
     let house = House::build().await;
     let body = capture(CLAUDE).pop().unwrap();
     let ctx = house.ctx(&house.tokens[0]).await;
-    let first = ops::usage_ingest(&ctx, &otlp::decode(&body).unwrap()).await.unwrap();
+    let first = ops::usage_ingest(&ctx, &Request::json(Signal::Logs, &body).unwrap()).await.unwrap();
     assert_eq!((first.accepted, first.duplicates, first.conflicts, first.ignored), (1, 0, 0, 1));
-    let again = ops::usage_ingest(&ctx, &otlp::decode(&body).unwrap()).await.unwrap();
+    let again = ops::usage_ingest(&ctx, &Request::json(Signal::Logs, &body).unwrap()).await.unwrap();
     assert_eq!((again.accepted, again.duplicates, again.conflicts, again.ignored), (0, 1, 0, 1));
     let before = house.figures(&[], &[]).await;
     let mut other: Value = serde_json::from_slice(&body).unwrap();
@@ -166,7 +167,7 @@ async fn what_cannot_be_taken_is_refused_with_a_status_and_nothing_is_stored() {
     let bomb = bomb.finish().unwrap();
     assert!(bomb.len() < 10_000);
     let cut = body[..body.len() - 9].to_vec();
-    let protobuf = ("content-type", "application/x-protobuf");
+    let other = ("content-type", "text/plain");
     let records = format!(
         "{{\"resourceLogs\":[{{\"scopeLogs\":[{{\"logRecords\":[{}{{}}]}}]}}]}}",
         "{},".repeat(10_000)
@@ -182,7 +183,7 @@ async fn what_cannot_be_taken_is_refused_with_a_status_and_nothing_is_stored() {
         (maria, vec![json_type, gzip], bomb, 413, "LIMIT_EXCEEDED"),
         (maria, vec![json_type], vec![b' '; 200_001], 413, "LIMIT_EXCEEDED"),
         (maria, vec![json_type], records.into_bytes(), 413, "LIMIT_EXCEEDED"),
-        (maria, vec![protobuf], body.clone(), 415, "INVALID_FIELD"),
+        (maria, vec![other], body.clone(), 415, "INVALID_FIELD"),
         (maria, vec![], body.clone(), 415, "INVALID_FIELD"),
         (maria, vec![json_type, ("content-encoding", "br")], body.clone(), 415, "INVALID_FIELD"),
     ] {

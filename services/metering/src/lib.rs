@@ -1,8 +1,8 @@
 //! What was used: telemetry of assistants in, figures out.
 //!
-//! One request passes through in this order: [`http`] (the wire of OTLP/HTTP), [`otlp`] (bytes to records), [`client`]
-//! (a record of a known assistant to an event without private content), [`model`] (keys, window, attribution), [`ops`]
-//! and [`store`]. Only the last two touch the database.
+//! One request passes through in this order: [`http`] or [`grpc`] (the wire of OTLP), [`otlp`] (bytes to items), [`client`]
+//! (an item of a known assistant to an event without private content), [`model`] (keys, attribution), [`ops`] and
+//! [`store`]. [`claim`] decides which of two ways to tell the same counts, [`observation`] keeps what telemetry says besides.
 
 #![cfg_attr(
     test,
@@ -21,10 +21,14 @@ use kernel::{Kernel, authz::Action};
 use proto::usage::v1::usage_service_server::UsageServiceServer;
 use tonic::service::RoutesBuilder;
 
+pub mod claim;
 pub mod client;
+pub mod event;
+pub mod grpc;
 pub mod http;
 pub mod meter;
 pub mod model;
+pub mod observation;
 pub mod ops;
 pub mod otlp;
 pub mod rpc;
@@ -39,7 +43,7 @@ pub use http::http_routes;
 
 /// What usage can be asked for, telemetry included.
 pub fn actions() -> impl Iterator<Item = &'static Action> {
-    ops::ACTIONS.iter()
+    ops::ACTIONS.iter().chain(observation::ops::ACTIONS)
 }
 
 /// Adds this slice's services.
@@ -48,4 +52,5 @@ pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>) {
     routes.add_service(
         UsageServiceServer::new(rpc::UsageRpc(Arc::clone(kernel))).max_decoding_message_size(limit),
     );
+    grpc::add_services(routes, kernel);
 }

@@ -33,6 +33,10 @@ pub const TOOL_CALLS: &str = "tool.calls";
 pub const APP_CALLS: &str = "app.calls";
 /// Conversations.
 pub const SESSIONS: &str = "sessions";
+/// Answers to the question whether a tool may be used.
+pub const DECISIONS: &str = "decisions";
+/// Lines of code added or removed.
+pub const LINES_OF_CODE: &str = "lines_of_code";
 
 const fn meter(key: &'static str, unit: &'static str, description: &'static str) -> Meter {
     Meter { key, unit, description }

@@ -3,7 +3,8 @@
 use kernel::{
     Ctx, Result,
     authz::{Action, Class},
-    db::Executor,
+    clock::Time,
+    db::{Executor, tx::Tx},
     error::Error,
     ids::{PrincipalId, Slug, TenantId, clip},
     scope::{Scope, ScopeKind},
@@ -14,20 +15,22 @@ use tenancy::{
 };
 
 use crate::{
+    claim::{Claimant, claims_settle},
+    event::model::UsageEvent,
     meter::{METERS, Meter},
-    model::{Batch, Figure, Holder, IngestReport, UsageQuery, Window, counted_role, sort_out},
-    otlp::Logs,
+    model::{Batch, Figure, Holder, IngestReport, Row, UsageQuery, Window, counted_role, sort_out},
+    observation::{Seen, observations_store},
+    otlp::{Request, Signal},
     store,
 };
 
-/// Telemetry comes over plain HTTP, so this one has no method name.
-const INGEST: Action = Action {
-    rpc: "POST /v1/logs",
-    noun: "usage",
-    verb: "logs",
-    class: Class::Ingest,
-    scopes: &[ScopeKind::Tenant],
-};
+/// Telemetry comes over plain HTTP and over a service of OpenTelemetry's, so these have no method of ours.
+const fn ingest(rpc: &'static str, verb: &'static str) -> Action {
+    Action { rpc, noun: "usage", verb, class: Class::Ingest, scopes: &[ScopeKind::Tenant] }
+}
+const LOGS: Action = ingest("POST /v1/logs", "logs");
+const METRICS: Action = ingest("POST /v1/metrics", "metrics");
+const TRACES: Action = ingest("POST /v1/traces", "traces");
 const QUERY: Action = Action {
     rpc: "provost.usage.v1.UsageService/QueryUsage",
     noun: "usage",
@@ -43,20 +46,25 @@ const LIST_METERS: Action = Action {
     scopes: &[ScopeKind::Platform],
 };
 /// What usage can be asked for.
-pub const ACTIONS: &[Action] = &[INGEST, QUERY, LIST_METERS];
+pub const ACTIONS: &[Action] = &[LOGS, METRICS, TRACES, QUERY, LIST_METERS];
 
-/// Stores the events among the records of `logs`, each once, and says what became of every record. Tenant and principal
-/// are those of the credential; what the records say of themselves is not trusted. Either everything that is new is
+/// Stores the events among the items of a request, each once, and says what became of every item. Tenant and principal
+/// are those of the credential; what the items say of themselves is not trusted. Either everything that is new is
 /// stored when this returns, or nothing.
-pub async fn usage_ingest(ctx: &Ctx, logs: &Logs<'_>) -> Result<IngestReport> {
+pub async fn usage_ingest(ctx: &Ctx, request: &Request<'_>) -> Result<IngestReport> {
     let scope = &ctx.caller().home;
-    let permit = ctx.authorize_own(INGEST, scope, true).await?;
+    let action = match request.signal {
+        Signal::Logs => LOGS,
+        Signal::Metrics => METRICS,
+        Signal::Traces => TRACES,
+    };
+    let permit = ctx.authorize_own(action, scope, true).await?;
     let Scope::Tenant(tenant) = scope else {
         let message = "belongs to no tenant; send telemetry with an ingest token of the tenant";
         return Err(Error::invalid("authorization", message));
     };
     // read before the transaction: the embedded database has one writer, and others wait for it
-    let batch = Batch::read(logs, &Window::around(ctx.now(), &ctx.kernel().config.usage));
+    let batch = Batch::read(request, &Window::around(ctx.now(), &ctx.kernel().config.usage));
     if batch.events.is_empty() {
         return Ok(batch.report);
     }
@@ -70,9 +78,39 @@ pub async fn usage_ingest(ctx: &Ctx, logs: &Logs<'_>) -> Result<IngestReport> {
         tx.abandon().await?;
         return Ok(report);
     }
+    let new = settle(&mut tx, tenant.id, ctx.now(), holder, new).await?;
     store::amount_insert(&mut tx, tenant.id, holder, &new).await?;
+    let seen: Vec<_> = new.iter().filter_map(|(row, _)| seen(row, holder)).collect();
+    observations_store(&mut tx, tenant.id, || ctx.new_id(), &seen).await?;
     tx.commit(permit.audit().also("tenant", scope.to_string()).after(&report)).await?;
     Ok(report)
+}
+
+/// Which of the new events count what is told in several ways.
+async fn settle<'r>(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    now: Time,
+    holder: Holder,
+    new: Vec<&'r Row>,
+) -> Result<Vec<(&'r Row, bool)>> {
+    let claimants: Vec<_> = new
+        .iter()
+        .filter_map(|row| {
+            let claim = row.event.claim.as_ref()?;
+            Some(Claimant { principal: holder.principal, client: &row.event.client, claim })
+        })
+        .collect();
+    let mut settled = claims_settle(tx, tenant, now, &claimants).await?.into_iter();
+    let counted = |row: &Row| row.event.claim.is_none() || settled.next().unwrap_or_default();
+    let counted: Vec<_> = new.iter().copied().map(counted).collect();
+    Ok(new.into_iter().zip(counted).collect())
+}
+
+fn seen(row: &Row, holder: Holder) -> Option<Seen<'_>> {
+    let UsageEvent { client, time, observation, .. } = &row.event;
+    let observation = observation.as_ref()?;
+    Some(Seen { principal: holder.principal, client, time: *time, observation })
 }
 
 /// To whom the usage of `principal` is attributed now. An agent without a role or a unit of its own counts where its

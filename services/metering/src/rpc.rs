@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use kernel::{Ctx, Error, Kernel, Result, clock::Time};
+use kernel::{Ctx, Error, Kernel, Result, clock::Time, list_query};
 use proto::usage::v1::{self as pb, usage_service_server::UsageService};
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
     meter::{self, Meter},
     model::{Dimension, Figure, UsageQuery},
-    ops,
+    observation, ops,
 };
 
 /// `provost.usage.v1.UsageService`.
@@ -38,6 +38,54 @@ impl UsageService for UsageRpc {
             .serve(request, |ctx, _| async move {
                 let meters = ops::meter_list(&ctx).await?.iter().map(Into::into).collect();
                 Ok(pb::ListMetersResponse { meters })
+            })
+            .await
+    }
+
+    async fn list_unapproved_plugins(
+        &self,
+        request: Request<pb::ListUnapprovedPluginsRequest>,
+    ) -> Result<Response<pb::ListUnapprovedPluginsResponse>, Status> {
+        self.0
+            .serve(request, |ctx, r| async move {
+                let page = observation::ops::unapproved_list(&ctx, &r.parent, &list_query!(r)).await?;
+                let page = page.map(observation::rpc::unapproved);
+                Ok(pb::ListUnapprovedPluginsResponse {
+                    unapproved_plugins: page.items,
+                    next_page_token: page.next_page_token,
+                })
+            })
+            .await
+    }
+
+    async fn list_plugin_sightings(
+        &self,
+        request: Request<pb::ListPluginSightingsRequest>,
+    ) -> Result<Response<pb::ListPluginSightingsResponse>, Status> {
+        self.0
+            .serve(request, |ctx, r| async move {
+                let page = observation::ops::plugin_sighting_list(&ctx, &r.parent, &list_query!(r)).await?;
+                let page = page.map(|s| observation::rpc::sighting(&r.parent, s));
+                Ok(pb::ListPluginSightingsResponse {
+                    plugin_sightings: page.items,
+                    next_page_token: page.next_page_token,
+                })
+            })
+            .await
+    }
+
+    async fn list_settings_observations(
+        &self,
+        request: Request<pb::ListSettingsObservationsRequest>,
+    ) -> Result<Response<pb::ListSettingsObservationsResponse>, Status> {
+        self.0
+            .serve(request, |ctx, r| async move {
+                let page = observation::ops::settings_list(&ctx, &r.parent, &list_query!(r)).await?;
+                let page = page.map(|s| observation::rpc::settings(&r.parent, s));
+                Ok(pb::ListSettingsObservationsResponse {
+                    settings_observations: page.items,
+                    next_page_token: page.next_page_token,
+                })
             })
             .await
     }

@@ -64,10 +64,10 @@ pub async fn event_insert(
                     .bind(row.key.as_bytes())
                     .bind(row.id)
                     .bind(row.payload.as_bytes())
-                    .bind(row.event.client.source())
+                    .bind(row.event.source.as_ref())
                     .bind(&row.event.id)
-                    .bind(row.event.event_type)
-                    .bind(row.event.client.as_str())
+                    .bind(row.event.event_type.as_ref())
+                    .bind(row.event.client.as_ref())
                     .bind(holder.principal)
                     .bind(holder.role)
                     .bind(holder.unit)
@@ -101,10 +101,17 @@ pub async fn event_find(db: &mut impl Executor, tenant: TenantId, rows: &[Row]) 
     Ok(found)
 }
 
-/// Stores what new events add to their meters.
-pub async fn amount_insert(tx: &mut Tx<'_>, tenant: TenantId, holder: Holder, rows: &[&Row]) -> Result<()> {
-    let amounts: Vec<_> =
-        rows.iter().flat_map(|row| row.event.amounts.iter().map(move |a| (row, a))).collect();
+/// Stores what new events add to their meters; with each, whether what is told in several ways counts in its way.
+pub async fn amount_insert(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    holder: Holder,
+    rows: &[(&Row, bool)],
+) -> Result<()> {
+    let amounts: Vec<_> = rows
+        .iter()
+        .flat_map(|(row, counted)| row.amounts(*counted).map(move |amount| (row, amount)))
+        .collect();
     for chunk in chunks(&amounts) {
         let text = insert(
             "usage_amount (tenant_id, meter, time, event_id, client, principal_id, role_id, unit_id, amount)",
@@ -114,17 +121,17 @@ pub async fn amount_insert(tx: &mut Tx<'_>, tenant: TenantId, holder: Holder, ro
         );
         execute!(tx, {
             let mut query = sqlx::query(AssertSqlSafe(text.clone()));
-            for (row, amount) in chunk {
+            for (row, (meter, amount)) in chunk {
                 query = query
                     .bind(tenant)
-                    .bind(amount.meter)
+                    .bind(*meter)
                     .bind(row.event.time)
                     .bind(row.id)
-                    .bind(row.event.client.as_str())
+                    .bind(row.event.client.as_ref())
                     .bind(holder.principal)
                     .bind(holder.role)
                     .bind(holder.unit)
-                    .bind(amount.value);
+                    .bind(*amount);
             }
             query
         })?;
@@ -177,7 +184,7 @@ pub async fn amount_sum(
 }
 
 /// Cuts `rows` into pieces of the few [`SIZES`].
-fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+pub(crate) fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let size = SIZES.into_iter().find(|size| *size <= rows.len())?;
         let (chunk, rest) = rows.split_at_checked(size)?;
@@ -187,14 +194,14 @@ fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
 }
 
 /// `INSERT INTO … VALUES ($1, …), (…)…` for `rows` rows of `columns` parameters.
-fn insert(table: &str, columns: usize, rows: usize, conflict: &str) -> String {
+pub(crate) fn insert(table: &str, columns: usize, rows: usize, conflict: &str) -> String {
     let values: Vec<_> =
         (0..rows).map(|row| format!("({})", parameters(row * columns + 1, columns))).collect();
     format!("INSERT INTO {table} VALUES {}{conflict}", values.join(", "))
 }
 
 /// `$first, $first+1, …`.
-fn parameters(first: usize, count: usize) -> String {
+pub(crate) fn parameters(first: usize, count: usize) -> String {
     (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
 }
 

@@ -6,8 +6,17 @@ use kernel::ids::TenantId;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use super::{Code, Digest, Holder, Rejection, UsageEvent, UsageEventId, Window, dedupe_key, payload_key};
-use crate::{client, otlp::Logs};
+use super::UsageEventId;
+use crate::{
+    claim::told_twice,
+    client,
+    event::{
+        key::{Digest, dedupe_key, payload_key},
+        model::{Code, Holder, Rejection, UsageEvent, Window},
+    },
+    meter,
+    otlp::Request,
+};
 
 /// What became of a request, record by record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -64,55 +73,40 @@ impl IngestReport {
 pub struct Batch {
     /// What was sent, in order.
     pub events: Vec<UsageEvent>,
+    /// What was made of it: its sessions.
+    pub derived: Vec<UsageEvent>,
     /// Counts of the rest.
     pub report: IngestReport,
 }
 
 impl Batch {
     /// Reads all records; what happened outside the window is rejected.
-    pub fn read(logs: &Logs<'_>, window: &Window) -> Self {
-        let mut batch = Self::default();
-        let records =
-            logs.resources.iter().flat_map(|r| r.records().map(|record| (r.service.as_ref(), record)));
-        for (index, (service, record)) in records.enumerate() {
-            let read = match &record {
-                Some(record) => client::read(service, record),
-                None => {
-                    Some(Err(Rejection::new(Code::Malformed, "is no log record: a field has the wrong type")))
-                }
-            };
-            let checked = read.map(|r| r.and_then(|event| window.check(event.time).map(|()| event)));
-            match checked {
-                None => batch.report.ignored += 1,
-                Some(Ok(event)) => batch.events.push(event),
-                Some(Err(Rejection { code, message })) => batch.report.rejected.push((index, code, message)),
+    pub fn read(request: &Request<'_>, window: &Window) -> Self {
+        let reading = client::read(request, window);
+        let mut batch = Self { derived: reading.derived, ..Self::default() };
+        batch.report.ignored = reading.ignored;
+        for (index, item) in reading.items {
+            match item {
+                Ok(event) => batch.events.push(event),
+                Err(Rejection { code, message, .. }) => batch.report.rejected.push((index, code, message)),
             }
         }
         batch
     }
 
-    /// What is to be stored: the events, and one more for every session in them, at its earliest time.
+    /// What is to be stored.
     pub fn rows(
         self,
         tenant: TenantId,
         holder: Holder,
         mut new_id: impl FnMut() -> Uuid,
     ) -> (Vec<Row>, IngestReport) {
-        let mut sessions = HashMap::new();
-        for event in &self.events {
-            if let Some(session) = &event.session {
-                let earliest = sessions
-                    .entry((event.client.as_str(), session.clone()))
-                    .or_insert((event.client, event.time));
-                earliest.1 = earliest.1.min(event.time);
-            }
-        }
-        let sessions = sessions.into_iter().map(|((_, s), (c, t))| (true, client::session(c, &s, t)));
+        let derived = self.derived.into_iter().map(|e| (true, e));
         let events = self.events.into_iter().map(|e| (false, e));
         let mut rows: Vec<_> = events
-            .chain(sessions)
+            .chain(derived)
             .map(|(derived, event)| Row {
-                key: dedupe_key(tenant, event.client.source(), &event.id),
+                key: dedupe_key(tenant, &event.source, &event.id),
                 payload: payload_key(&event, holder.principal),
                 id: UsageEventId(new_id()),
                 derived,
@@ -138,6 +132,15 @@ pub struct Row {
     pub derived: bool,
     /// The event.
     pub event: UsageEvent,
+}
+
+impl Row {
+    /// What it adds to which meter; `counted`: whether what is told in several ways counts in its way.
+    pub fn amounts(&self, counted: bool) -> impl Iterator<Item = (&'static str, i64)> {
+        self.event.values.iter().filter(move |(name, _)| counted || !told_twice(name)).filter_map(
+            |(name, value)| meter::find(name).and_then(|meter| Some((meter.key, value.at_scale(0)?))),
+        )
+    }
 }
 
 /// What the store holds under a key.

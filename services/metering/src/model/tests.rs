@@ -2,8 +2,25 @@ use kernel::ids::Slug;
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use std::{borrow::Cow, time::Duration};
+
+use kernel::{
+    clock::Time,
+    config::Usage,
+    ids::{PrincipalId, TenantId},
+};
+use tenancy::{holding::HeldRole, role::model::RoleId};
+
 use super::*;
-use crate::client;
+use crate::{
+    claim::{Claim, SourceKind},
+    event::{
+        decimal::Decimal,
+        key::{Digest, dedupe_key},
+        model::{Code, Dims, UsageEvent},
+    },
+    meter,
+};
 
 const NOW: Time = Time::from_micros(1_795_340_000_000_000);
 
@@ -17,13 +34,18 @@ fn config() -> Usage {
 
 fn event(id: &str, session: Option<&str>, time: Time) -> UsageEvent {
     UsageEvent {
-        client: Client::Codex,
-        event_type: "codex.tool_result",
+        source: Cow::Borrowed("otlp/codex"),
         id: id.to_owned(),
+        event_type: Cow::Borrowed("codex.tool_result"),
+        client: Cow::Borrowed("codex"),
         time,
+        timed: true,
         session: session.map(str::to_owned),
+        dims: Dims::default(),
+        values: vec![(Cow::Borrowed(meter::TOOL_CALLS), Decimal::from(1))],
         attributes: "{}".to_owned(),
-        amounts: vec![Amount { meter: crate::meter::TOOL_CALLS, value: 1 }],
+        claim: None,
+        observation: None,
     }
 }
 
@@ -102,19 +124,33 @@ fn a_record_sent_twice_in_one_request_is_stored_once() {
 }
 
 #[test]
-fn a_session_is_one_event_at_its_earliest_time_and_the_sender_does_not_hear_of_it() {
-    let early = NOW.minus(Duration::from_mins(1));
-    let all =
-        rows(vec![event("a", Some("s"), NOW), event("b", Some("s"), early), event("c", None, NOW)], None);
-    let derived: Vec<_> = all.iter().filter(|r| r.derived).collect();
-    assert_eq!(derived.len(), 1);
-    assert_eq!(derived[0].event, client::session(Client::Codex, "s", early));
-    assert_eq!(derived[0].event.amounts, [Amount { meter: crate::meter::SESSIONS, value: 1 }]);
+fn what_was_derived_is_stored_and_the_sender_does_not_hear_of_it() {
+    let derived = vec![event("session", None, NOW)];
+    let batch = Batch { events: vec![event("a", Some("s"), NOW)], derived, ..Batch::default() };
+    let mut next = 0;
+    let new_id = || {
+        next += 1;
+        Uuid::from_u128(next)
+    };
+    let all = batch.rows(tenant(1), Holder::default(), new_id).0;
     let stored: Vec<_> = all.iter().map(stored).collect();
     let mut report = IngestReport::default();
-    assert_eq!(sort_out(&all, &stored, &mut report).len(), 4);
-    assert_eq!(report.accepted, 3);
+    assert_eq!(sort_out(&all, &stored, &mut report).len(), 2);
+    assert_eq!(report.accepted, 1);
     assert!(all.is_sorted_by_key(|r| r.key));
+}
+
+#[test]
+fn an_event_whose_way_of_telling_does_not_count_keeps_what_is_told_in_one_way_only() {
+    let values = [(meter::TOKENS_INPUT, 7), (meter::COST_USD, 9), (meter::TOOL_CALLS, 1)];
+    let values = values.map(|(name, value)| (Cow::Borrowed(name), Decimal::from(value))).to_vec();
+    let claim = Some(Claim { session: "s".to_owned(), source_kind: SourceKind::Logs });
+    let row = rows(vec![UsageEvent { values, claim, ..event("a", Some("s"), NOW) }], None).swap_remove(0);
+    assert_eq!(row.amounts(false).collect::<Vec<_>>(), [(meter::TOOL_CALLS, 1)]);
+    assert_eq!(row.amounts(true).count(), 3);
+    let mut left = row.event.values;
+    crate::claim::settled(&mut left);
+    assert_eq!(left.len(), 1);
 }
 
 #[test]
