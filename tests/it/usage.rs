@@ -10,8 +10,10 @@ use tonic::Status;
 
 mod captures;
 pub mod expected;
+mod observed;
 mod queries;
 mod refusals;
+mod signals;
 
 /// `acme` with two people who send telemetry: Maria, an analyst in finance, and Sam, in sales.
 struct Desk {

@@ -16,6 +16,7 @@ mod decide;
 mod floor;
 mod get_role;
 mod load;
+mod otlp;
 mod startup;
 
 use clap::{Parser, ValueEnum};
@@ -64,6 +65,8 @@ enum Bench {
     Decide,
     /// The audit log: latency to a checkpoint, search, export, cost of recording
     Audit,
+    /// Telemetry of the real clients: decoded and turned into events, a core
+    Otlp,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -97,6 +100,7 @@ async fn main() {
         Bench::Startup => startup::run().await,
         Bench::Decide => decide::run(args.engine.into(), plan, args.rules).await,
         Bench::Audit => audit::run(args.engine.into(), args.events).await,
+        Bench::Otlp => otlp::run(plan),
     };
     let bench = args.name.to_possible_value().unwrap().get_name().to_owned();
     let engine = args.engine.to_possible_value().unwrap().get_name().to_owned();
