@@ -141,6 +141,10 @@ pub struct Usage {
     pub accept_future_seconds: u64,
     /// Largest telemetry request, bytes.
     pub max_body_bytes: usize,
+    /// Most events that wait to be stored.
+    pub max_waiting_events: usize,
+    /// Least time between two roll-ups of a tenant, milliseconds.
+    pub rollup_interval_ms: u64,
 }
 
 /// `[audit]`.

@@ -5,14 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kernel::{clock::Time, config::Usage, ids::TenantId};
+use kernel::clock::Time;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::{
-    client::KEPT,
-    model::{Batch, Holder, IngestReport, Row, Window},
+    client::{self, KEPT, Reading},
+    event::{key::dedupe_key, model::UsageEvent},
+    meter,
     otlp::{Request, Signal},
 };
 
@@ -46,24 +46,16 @@ fn walk(dir: &Path) -> Vec<PathBuf> {
     paths.into_iter().flat_map(|p| if p.is_dir() { walk(&p) } else { vec![p] }).collect()
 }
 
-pub(crate) fn window() -> Window {
-    Window::around(
-        NOW,
-        &Usage { accept_past_days: 35, accept_future_seconds: 300, max_body_bytes: 4_194_304 },
-    )
-}
-
-fn rows(body: &[u8]) -> (Vec<Row>, IngestReport) {
-    rows_of(&Request::json(Signal::Logs, body).unwrap())
-}
-
-fn rows_of(request: &Request<'_>) -> (Vec<Row>, IngestReport) {
-    let batch = Batch::read(request, &window());
-    let mut next = 0;
-    batch.rows(TenantId(Uuid::from_u128(7)), Holder::default(), || {
-        next += 1;
-        Uuid::from_u128(next)
-    })
+/// The events of a log request and of its sessions, and how many records are none.
+fn events(body: &[u8]) -> (Vec<UsageEvent>, u64) {
+    let Reading { items, ignored } = client::read(&Request::json(Signal::Logs, body).unwrap());
+    let mut events: Vec<_> = items.into_iter().map(|(_, event)| event.unwrap()).collect();
+    let sessions: BTreeMap<_, _> = events
+        .iter()
+        .filter_map(|e| Some((e.session.clone()?, client::session(e, e.session.as_deref()?))))
+        .collect();
+    events.extend(sessions.into_values());
+    (events, ignored)
 }
 
 /// The log records of a request, each with its attributes as text.
@@ -123,6 +115,7 @@ fn expected(records: &[BTreeMap<String, String>]) -> BTreeMap<String, i64> {
                 add("app.calls", i64::from(!get("mcp_server").is_empty()));
             }
             "tool_result" => add("tool.calls", 1),
+            "codex.tool_decision" | "tool_decision" => add("decisions", 1),
             _ => {}
         }
     }
@@ -131,10 +124,11 @@ fn expected(records: &[BTreeMap<String, String>]) -> BTreeMap<String, i64> {
     sums
 }
 
-fn sums(rows: &[Row]) -> BTreeMap<String, i64> {
+fn sums(events: &[UsageEvent]) -> BTreeMap<String, i64> {
     let mut sums = BTreeMap::new();
-    for (meter, amount) in rows.iter().flat_map(|r| r.amounts(true)) {
-        *sums.entry(meter.to_owned()).or_default() += amount;
+    for (meter, amount) in events.iter().flat_map(|e| &e.values) {
+        assert!(meter::find(meter).is_some(), "{meter}");
+        *sums.entry(meter.to_string()).or_default() += amount.at_scale(0).unwrap();
     }
     sums
 }
@@ -143,19 +137,15 @@ fn sums(rows: &[Row]) -> BTreeMap<String, i64> {
 fn every_capture_is_read_whole_and_yields_the_figures_in_it() {
     let mut tokens = 0;
     for (path, body) in captures("") {
-        let (rows, report) = rows(&body);
+        let (events, ignored) = events(&body);
         let records = records(&body);
-        assert_eq!(report.rejected, [], "{}", path.display());
-        let events = rows.iter().filter(|r| !r.derived).count();
-        assert_eq!(report.ignored, (records.len() - events) as u64, "{}", path.display());
-        assert_eq!(sums(&rows), expected(&records), "{}", path.display());
-        assert_eq!(
-            rows.iter().map(|r| r.key).collect::<HashSet<_>>().len(),
-            rows.len(),
-            "{}",
-            path.display()
-        );
-        tokens += sums(&rows).get("tokens.input").copied().unwrap_or_default();
+        let sessions = events.iter().filter(|e| e.event_type.ends_with(".session")).count();
+        assert_eq!(ignored as usize, records.len() + sessions - events.len(), "{}", path.display());
+        assert_eq!(sums(&events), expected(&records), "{}", path.display());
+        let tenant = kernel::ids::TenantId(uuid::Uuid::nil());
+        let keys: HashSet<_> = events.iter().map(|e| dedupe_key(tenant, &e.source, &e.id)).collect();
+        assert_eq!(keys.len(), events.len(), "{}", path.display());
+        tokens += sums(&events).get("tokens.input").copied().unwrap_or_default();
     }
     assert!(tokens > 0);
 }
@@ -166,7 +156,7 @@ fn the_two_captures_of_the_quickstart_yield_known_figures() {
     for (path, body) in captures("") {
         let path = path.to_string_lossy();
         if path.contains("run2-managed-plugin-mcp-json") || path.contains("03-skill-details") {
-            for (meter, sum) in sums(&rows(&body).0) {
+            for (meter, sum) in sums(&events(&body).0) {
                 *all.entry(meter).or_default() += sum;
             }
         }
@@ -205,13 +195,12 @@ const PRIVATE: &[&str] = &[
 
 /// Everything about a request that reaches the store or an answer.
 fn kept(body: &[u8]) -> String {
-    let (rows, report) = rows(body);
-    let mut texts = vec![report.message(), serde_json::to_string(&report).unwrap()];
-    for row in rows {
+    let mut texts = Vec::new();
+    for event in events(body).0 {
         // as JSON and as what the JSON says: escapes must not hide anything
-        let values: BTreeMap<String, Value> = serde_json::from_str(&row.event.attributes).unwrap();
+        let values: BTreeMap<String, Value> = serde_json::from_str(&event.attributes).unwrap();
         texts.extend(values.into_values().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)));
-        texts.push(format!("{:?}", row.event));
+        texts.push(format!("{event:?}"));
     }
     texts.join("\n")
 }
@@ -321,10 +310,10 @@ fn try_read(body: &[u8]) {
 fn try_request(request: &Request<'_>) {
     let mut items = 0_u64;
     request.for_each(&mut |_, _, _| items += 1);
-    let batch = Batch::read(request, &window());
-    let told = batch.events.len() + batch.report.rejected.len();
-    assert_eq!(told as u64 + batch.report.ignored, items);
-    for event in batch.events.iter().chain(&batch.derived) {
+    let reading = client::read(request);
+    assert_eq!(reading.items.len() as u64 + reading.ignored, items);
+    assert!(reading.items.is_sorted_by_key(|(at, _)| *at));
+    for event in reading.items.iter().filter_map(|(_, item)| item.as_ref().ok()) {
         assert!(event.values.iter().all(|(_, value)| !value.is_negative() && !value.is_zero()));
         assert!(!event.id.is_empty() && !event.source.is_empty() && !event.event_type.is_empty());
         assert!(serde_json::from_str::<Value>(&event.attributes).unwrap().is_object());

@@ -3,12 +3,14 @@
 //! One file an assistant, mostly tables; a file for any other that speaks the semantic conventions of OpenTelemetry for
 //! generative AI; and what all of them share: [`reading`] (time, id, quantities, what is kept) and [`table`].
 
-use std::collections::BTreeMap;
-
-use kernel::clock::Time;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::{
-    event::model::{Code, Rejection, UsageEvent, Window},
+    event::{
+        model::{Code, Dims, Rejection, UsageEvent},
+        ops::session_id,
+    },
+    meter,
     otlp::{Item, MAX_ATTRIBUTES, Request, Resource, Signal},
 };
 
@@ -41,39 +43,51 @@ impl From<Result<UsageEvent, Rejection>> for Read {
     }
 }
 
+/// The event that a session of `event` makes: it is what `sessions` counts. Its id is made of the session's alone.
+pub fn session(event: &UsageEvent, session: &str) -> UsageEvent {
+    let adapter = Adapter::of_source(&event.source);
+    let (event_type, key): (Cow<'static, str>, _) = match adapter {
+        Some(adapter) => (adapter.session_type.into(), adapter.session_key),
+        None => (format!("{}.session", event.client).into(), "session.id"),
+    };
+    UsageEvent {
+        source: event.source.clone(),
+        id: session_id(&event_type, session),
+        event_type,
+        client: event.client.clone(),
+        time: event.time,
+        timed: true,
+        session: None,
+        dims: Dims::default(),
+        values: reading::values([(meter::SESSIONS, 1)]),
+        attributes: reading::json(&BTreeMap::from([(key, serde_json::Value::from(session))])),
+        claim: None,
+        observation: None,
+    }
+}
+
 /// What a request says, item by item.
 #[derive(Debug, Default)]
 pub struct Reading {
     /// Its events and what is refused, by position in the request, in order.
     pub items: Vec<(usize, Result<UsageEvent, Rejection>)>,
-    /// Events made of those: one for every session in them, at its earliest time. Their senders hear nothing of them. Whichever
-    /// item of a session arrives first and however often a session is resumed, its event has one id, so that it is counted
-    /// once; that it was known with another time is no conflict.
-    pub derived: Vec<UsageEvent>,
     /// How many items are no events, or say nothing about use.
     pub ignored: u64,
 }
 
-/// Reads all items of a request; what happened outside the window is refused.
-pub fn read(request: &Request<'_>, window: &Window) -> Reading {
-    let mut reader = Reader {
-        window: *window,
-        reading: Reading::default(),
-        position: 0,
-        strangers: BTreeMap::new(),
-        sessions: BTreeMap::new(),
-    };
+/// Reads all items of a request.
+pub fn read(request: &Request<'_>) -> Reading {
+    let mut reader = Reader::default();
     request.for_each(&mut |at, resource, item| reader.item(at, resource, item.as_ref()));
     reader.finish(request.signal)
 }
 
+#[derive(Default)]
 struct Reader {
-    window: Window,
     reading: Reading,
     position: usize,
     /// Positions of what nobody understands, by resource; one resource that anything is understood of is no stranger.
     strangers: BTreeMap<usize, Strangers>,
-    sessions: BTreeMap<(&'static str, String), (&'static Adapter, Time)>,
 }
 
 #[derive(Default)]
@@ -91,8 +105,7 @@ impl Reader {
             self.reading.items.push((position, Err(Rejection::new(Code::Malformed, message))));
             return;
         };
-        let adapter = Adapter::of(&resource.service);
-        let read = match adapter {
+        let read = match Adapter::of(&resource.service) {
             _ if attributes(item).overflow() => {
                 let message = format!("has more than {MAX_ATTRIBUTES} attributes");
                 Read::Event(Err(Rejection::new(Code::TooLarge, message)))
@@ -109,20 +122,8 @@ impl Reader {
             }
             Read::Event(event) => {
                 strangers.understood = true;
-                let event = event.and_then(|event| self.window.check(event.time).map(|()| *event));
-                if let (Some(adapter), Ok(event)) = (adapter, &event) {
-                    self.session(adapter, event);
-                }
-                self.reading.items.push((position, event));
+                self.reading.items.push((position, event.map(|event| *event)));
             }
-        }
-    }
-
-    fn session(&mut self, adapter: &'static Adapter, event: &UsageEvent) {
-        if let Some(session) = &event.session {
-            let key = (adapter.client, session.clone());
-            let (_, earliest) = self.sessions.entry(key).or_insert((adapter, event.time));
-            *earliest = event.time.min(*earliest);
         }
     }
 
@@ -139,9 +140,6 @@ impl Reader {
             self.reading.items.extend(strangers.positions.into_iter().map(refuse));
         }
         self.reading.items.sort_by_key(|(position, _)| *position);
-        let sessions = self.sessions.into_iter();
-        self.reading.derived =
-            sessions.map(|((_, session), (adapter, time))| adapter.session(&session, time)).collect();
         self.reading
     }
 }

@@ -1,5 +1,12 @@
-//! Usage events: what they are, what makes one the same, and exact quantities.
+//! Usage events on their way in: from any surface to a place in the tenant's sequence.
 
 pub mod decimal;
+mod group;
+pub mod http;
 pub mod key;
 pub mod model;
+pub mod ops;
+pub mod report;
+pub mod rpc;
+pub mod store;
+pub mod writer;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernel::{Error, Kernel, Result};
+use kernel::{Error, Result};
 use opentelemetry_proto::tonic::collector::{
     logs::v1::{
         ExportLogsPartialSuccess, ExportLogsServiceResponse,
@@ -22,19 +22,19 @@ use tonic::{
 };
 
 use crate::{
-    http::store,
-    model::IngestReport,
+    event::writer::Writer,
+    http::{Taken, store},
     otlp::{self, Logs, Metrics, Traces},
 };
 
 /// Takes telemetry in.
 #[derive(Clone)]
-struct Otlp(Arc<Kernel>);
+struct Otlp(Arc<Writer>);
 
 /// Adds the services. A message is bounded before and after it is unzipped.
-pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>) {
-    let limit = kernel.config.usage.max_body_bytes;
-    let otlp = Otlp(Arc::clone(kernel));
+pub fn add_services(routes: &mut RoutesBuilder, writer: &Arc<Writer>) {
+    let limit = writer.kernel().config.usage.max_body_bytes;
+    let otlp = Otlp(Arc::clone(writer));
     routes.add_service(
         LogsServiceServer::new(otlp.clone()).accept_compressed(Gzip).max_decoding_message_size(limit),
     );
@@ -46,18 +46,19 @@ pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>) {
 }
 
 impl Otlp {
-    async fn take<M>(&self, request: Request<M>) -> Result<IngestReport, Status>
+    async fn take<M>(&self, request: Request<M>) -> Result<Taken, Status>
     where
         M: Send,
         otlp::Message: From<M>,
     {
-        let info = self.0.call_info(&request);
+        let kernel = self.0.kernel();
+        let info = kernel.call_info(&request);
         let incident = info.id.to_string();
         let outcome = async {
             let header = request.metadata().get("authorization").and_then(|v| v.to_str().ok());
-            let ctx = self.0.enter(header, info).await?;
+            let ctx = Arc::new(kernel.enter(header, info).await?);
             let request = otlp::Request::of(request.into_inner())?;
-            store(&ctx, &request).await
+            store(&self.0, &ctx, &request).await
         };
         outcome.await.map_err(|error: Error| error.into_status(&incident))
     }
@@ -88,30 +89,30 @@ impl TraceService for Otlp {
 }
 
 /// How many items were refused and why; `None` when none was, as OTLP has it.
-fn partial(report: &IngestReport) -> Option<(i64, String)> {
-    let refused = i64::try_from(report.refused()).unwrap_or(i64::MAX);
-    (refused > 0).then(|| (refused, report.message()))
+fn partial(taken: &Taken) -> Option<(i64, String)> {
+    let refused = i64::try_from(taken.refused).unwrap_or(i64::MAX);
+    (refused > 0).then(|| (refused, taken.message.clone()))
 }
 
 /// What the sender of log records is told.
-pub(crate) fn logs_answer(report: &IngestReport) -> ExportLogsServiceResponse {
-    let partial_success = partial(report).map(|(rejected_log_records, error_message)| {
+pub(crate) fn logs_answer(taken: &Taken) -> ExportLogsServiceResponse {
+    let partial_success = partial(taken).map(|(rejected_log_records, error_message)| {
         ExportLogsPartialSuccess { rejected_log_records, error_message }
     });
     ExportLogsServiceResponse { partial_success }
 }
 
 /// What the sender of data points is told.
-pub(crate) fn metrics_answer(report: &IngestReport) -> ExportMetricsServiceResponse {
-    let partial_success = partial(report).map(|(rejected_data_points, error_message)| {
+pub(crate) fn metrics_answer(taken: &Taken) -> ExportMetricsServiceResponse {
+    let partial_success = partial(taken).map(|(rejected_data_points, error_message)| {
         ExportMetricsPartialSuccess { rejected_data_points, error_message }
     });
     ExportMetricsServiceResponse { partial_success }
 }
 
 /// What the sender of spans is told.
-pub(crate) fn traces_answer(report: &IngestReport) -> ExportTraceServiceResponse {
-    let partial_success = partial(report)
+pub(crate) fn traces_answer(taken: &Taken) -> ExportTraceServiceResponse {
+    let partial_success = partial(taken)
         .map(|(rejected_spans, error_message)| ExportTracePartialSuccess { rejected_spans, error_message });
     ExportTraceServiceResponse { partial_success }
 }

@@ -1,8 +1,9 @@
-//! What was used: telemetry of assistants in, figures out.
+//! What was used: usage events in, figures out.
 //!
-//! One request passes through in this order: [`http`] or [`grpc`] (the wire of OTLP), [`otlp`] (bytes to items), [`client`]
-//! (an item of a known assistant to an event without private content), [`model`] (keys, attribution), [`ops`] and
-//! [`store`]. [`claim`] decides which of two ways to tell the same counts, [`observation`] keeps what telemetry says besides.
+//! An event comes in by gRPC, as a CloudEvent ([`event`]) or as telemetry of an assistant ([`http`], [`grpc`], [`otlp`], [`client`]); whichever way, it
+//! ends in [`event::ops`] and in a group commit ([`event::writer`]). The roller ([`rollup`]) sums events up behind it, and a
+//! question ([`query`]) is answered from the rollups and the events that are not in them yet. [`claim`] decides which of several
+//! ways to tell the same counts, [`observation`] keeps what telemetry says besides.
 
 #![cfg_attr(
     test,
@@ -27,30 +28,31 @@ pub mod event;
 pub mod grpc;
 pub mod http;
 pub mod meter;
-pub mod model;
 pub mod observation;
-pub mod ops;
 pub mod otlp;
+pub mod query;
+pub mod rollup;
 pub mod rpc;
-pub mod store;
 
 #[cfg(test)]
 mod captures;
 #[cfg(test)]
 mod end_to_end;
 
+pub use event::writer::Writer;
 pub use http::http_routes;
+pub use rollup::roller::spawn_roller;
 
-/// What usage can be asked for, telemetry included.
+/// What usage can be asked for, events included.
 pub fn actions() -> impl Iterator<Item = &'static Action> {
-    ops::ACTIONS.iter().chain(observation::ops::ACTIONS)
+    let figures = [event::ops::INGEST, event::http::SEND, query::ops::QUERY, query::ops::LIST_METERS].iter();
+    figures.chain(http::ACTIONS).chain(observation::ops::ACTIONS)
 }
 
 /// Adds this slice's services.
-pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>) {
+pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>, writer: &Arc<Writer>) {
     let limit = kernel.config.server.max_message_bytes;
-    routes.add_service(
-        UsageServiceServer::new(rpc::UsageRpc(Arc::clone(kernel))).max_decoding_message_size(limit),
-    );
-    grpc::add_services(routes, kernel);
+    let usage = rpc::UsageRpc { kernel: Arc::clone(kernel), writer: Arc::clone(writer) };
+    routes.add_service(UsageServiceServer::new(usage).max_decoding_message_size(limit));
+    grpc::add_services(routes, writer);
 }

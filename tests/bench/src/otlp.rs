@@ -19,8 +19,12 @@ const NOW: Time = Time::from_micros(1_795_340_000_000_000);
 /// Megabytes of JSON a second and core, of everything that both clients sent and of each by itself.
 pub fn run(plan: Plan) -> Value {
     let mut figures = json!({});
-    let sets = [("codex_logs", "codex", Signal::Logs), ("codex_metrics", "codex", Signal::Metrics),
-        ("claude_logs", "claude", Signal::Logs), ("claude_metrics", "claude", Signal::Metrics)];
+    let sets = [
+        ("codex_logs", "codex", Signal::Logs),
+        ("codex_metrics", "codex", Signal::Metrics),
+        ("claude_logs", "claude", Signal::Logs),
+        ("claude_metrics", "claude", Signal::Metrics),
+    ];
     let mut all = Vec::new();
     for (name, client, signal) in sets {
         let of = if signal == Signal::Logs { "logs" } else { "metrics" };

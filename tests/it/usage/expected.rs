@@ -61,6 +61,7 @@ pub fn sums(bodies: &[Vec<u8>]) -> BTreeMap<String, i64> {
             }
             Some("codex.tool_result") => vec![("tool.calls", 1), ("app.calls", i64::from(has("mcp_server")))],
             Some("tool_result") => vec![("tool.calls", 1), ("app.calls", i64::from(has("mcp_server_scope")))],
+            Some("codex.tool_decision" | "tool_decision") => vec![("decisions", 1)],
             _ => Vec::new(),
         };
         for (meter, amount) in amounts {

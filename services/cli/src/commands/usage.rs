@@ -55,6 +55,18 @@ pub struct Query {
     /// One figure for each of these; repeatable
     #[arg(long, value_delimiter = ',', value_parser = choice("provost.usage.v1.UsageDimension"))]
     group_by: Vec<i32>,
+    /// One figure for each value of these dimensions of the meters (`plugin`, `skill`, `model`, `tool`, `app`); repeatable
+    #[arg(long = "by", value_name = "DIMENSION", value_delimiter = ',')]
+    group_by_dims: Vec<String>,
+    /// Cut the interval: one figure an hour, day, week or month
+    #[arg(long, value_parser = choice("provost.usage.v1.UsageWindow"))]
+    window: Option<i32>,
+    /// Time zone of the windows: an IANA name such as `Europe/Berlin`; UTC by default
+    #[arg(long, value_name = "ZONE", default_value = "")]
+    time_zone: String,
+    /// Only what matches: `client = codex AND unit = research`
+    #[arg(long, default_value = "", hide_default_value = true)]
+    filter: String,
     /// Only what this principal used
     #[arg(long, value_name = "PRINCIPAL")]
     principal: Option<String>,
@@ -81,10 +93,21 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         Command::Settings(of) => return seen::settings(&of, app).await,
     };
     let parent = app.names.tenant(args.parent.as_deref())?;
-    let Query { meters, group_by, principal, from: start_time, to: end_time, watch, .. } = args;
-    let principal = principal.map_or_else(|| Ok(String::new()), |id| beside(&parent, "principals", &id))?;
-    let request = QueryUsageRequest { parent, meters, start_time, end_time, group_by, principal };
-    app.read(watch.watch, request, async |l, r| client(l).query_usage(r).await).await
+    let principal =
+        args.principal.map_or_else(|| Ok(String::new()), |id| beside(&parent, "principals", &id))?;
+    let request = QueryUsageRequest {
+        parent,
+        principal,
+        meters: args.meters,
+        start_time: args.from,
+        end_time: args.to,
+        group_by: args.group_by,
+        window: args.window.unwrap_or_default(),
+        time_zone: args.time_zone,
+        group_by_dims: args.group_by_dims,
+        filter: args.filter,
+    };
+    app.read(args.watch.watch, request, async |l, r| client(l).query_usage(r).await).await
 }
 
 /// Lists the meters.

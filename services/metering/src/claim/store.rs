@@ -3,7 +3,7 @@
 use kernel::{
     Result,
     clock::Time,
-    db::{Executor, tx::Tx},
+    db::{Engine, Executor, bulk, tx::Tx},
     execute,
     ids::{PrincipalId, TenantId},
     on,
@@ -11,7 +11,6 @@ use kernel::{
 use sqlx::AssertSqlSafe;
 
 use super::SourceKind;
-use crate::store::{chunks, insert, parameters};
 
 /// Whose figures of which session.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::FromRow)]
@@ -39,12 +38,10 @@ pub async fn source_insert_all(
     now: Time,
     asked: &[(Key, SourceKind)],
 ) -> Result<()> {
-    for chunk in chunks(asked) {
-        let text = insert(
-            "usage_session_source (tenant_id, client, session, principal_id, kind, decided_time)",
-            6,
-            chunk.len(),
-            " ON CONFLICT (tenant_id, client, session, principal_id) DO NOTHING",
+    for (chunk, values) in bulk(tx.engine(), asked, 6) {
+        let text = format!(
+            "INSERT INTO usage_session_source (tenant_id, client, session, principal_id, kind, decided_time) VALUES {values} \
+             ON CONFLICT (tenant_id, session, client, principal_id) DO NOTHING"
         );
         execute!(tx, {
             let mut query = sqlx::query(AssertSqlSafe(text.clone()));
@@ -70,18 +67,19 @@ pub async fn source_find_all(
     keys: &[Key],
 ) -> Result<Vec<(Key, String)>> {
     let mut found = Vec::with_capacity(keys.len());
-    for chunk in chunks(keys) {
+    for (chunk, marks) in bulk(db.engine(), keys, 1) {
         // sessions are random: hardly any is found that was not asked for, and the caller goes by the whole key
         let text = format!(
-            "SELECT client, session, principal_id, kind FROM usage_session_source WHERE tenant_id = $1 AND session IN ({})",
-            parameters(2, chunk.len())
+            "SELECT client, session, principal_id, kind FROM usage_session_source WHERE session IN ({}) AND tenant_id = {}",
+            marks.replace(['(', ')'], ""),
+            if db.engine() == Engine::Sqlite { "?".to_owned() } else { format!("${}", chunk.len() + 1) },
         );
         let rows: Vec<Decided> = on!(db, |c| {
-            let mut query = sqlx::query_as(AssertSqlSafe(text.clone())).bind(tenant);
+            let mut query = sqlx::query_as(AssertSqlSafe(text.clone()));
             for key in chunk {
                 query = query.bind(&key.session);
             }
-            query.fetch_all(c)
+            query.bind(tenant).fetch_all(c)
         })?;
         found.extend(rows.into_iter().map(|row| (row.key, row.kind)));
     }

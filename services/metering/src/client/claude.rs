@@ -101,9 +101,8 @@ pub(super) static ADAPTER: Adapter = Adapter {
         ("decision", &["decision"]),
         ("language", &["language"]),
         ("query_source", &["query_source"]),
-        ("type", &["type"]),
     ],
-    more_dims: app,
+    more_dims: more,
     observe,
 };
 
@@ -122,8 +121,10 @@ fn of_plugin(attributes: &Attributes<'_>) -> bool {
     attributes.text("plugin.name").is_some() || attributes.text("skill.source") == Some("plugin")
 }
 
-/// `mcp__ledger__get_balance`: the server's name is where details are on.
-fn app(attributes: &Attributes<'_>, dims: &mut Dims) {
+/// Lines added or removed; and `mcp__ledger__get_balance`, where details are on.
+fn more(attributes: &Attributes<'_>, dims: &mut Dims) {
+    let change = attributes.text("type").filter(|change| ["added", "removed"].contains(change));
+    dims.put("change", change.unwrap_or_default());
     let tool = attributes.text("tool_name").and_then(|tool| tool.strip_prefix("mcp__"));
     dims.put("app", tool.and_then(|tool| tool.split_once("__")).map_or("", |(app, _)| app));
 }

@@ -1,20 +1,16 @@
 //! An assistant as tables: which of its events and metrics count what, and what they can be told apart by.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
 use kernel::clock::Time;
 
 use super::{
     KEPT, KEPT_OF_METRICS, Read, claude, codex,
-    reading::{dims, end_time, json, kept, log_id, log_time, point_id, quantity, scaled, session, values},
+    reading::{dims, end_time, kept, log_id, log_time, point_id, quantity, scaled, session, values},
 };
 use crate::{
     claim::{Claim, SourceKind},
-    event::{
-        key::Digest,
-        model::{Code, Dims, Rejection, UsageEvent},
-    },
-    meter,
+    event::model::{Code, Dims, Rejection, UsageEvent},
     observation::Observation,
     otlp::{Attributes, Item, Kind, Log, Point, Resource},
 };
@@ -103,6 +99,11 @@ impl Adapter {
             codex if codex.starts_with("codex") => Some(&codex::ADAPTER),
             _ => None,
         }
+    }
+
+    /// The assistant whose events are from there.
+    pub fn of_source(source: &str) -> Option<&'static Self> {
+        [&codex::ADAPTER, &claude::ADAPTER].into_iter().find(|adapter| adapter.source == source)
     }
 
     /// Reads one thing that it says.
@@ -218,17 +219,6 @@ impl Adapter {
             attributes: String::new(),
             claim: None,
             observation: None,
-        }
-    }
-
-    /// The event that a session makes: it is what `sessions` counts. Its id is made of the session's alone.
-    pub fn session(&'static self, session: &str, time: Time) -> UsageEvent {
-        let said = BTreeMap::from([(self.session_key, serde_json::Value::from(session))]);
-        UsageEvent {
-            id: Digest::of(&[self.session_type.as_bytes(), session.as_bytes()]).hex(),
-            values: values([(meter::SESSIONS, 1)]),
-            attributes: json(&said),
-            ..self.event(self.session_type, time, None, &Attributes::default())
         }
     }
 }

@@ -1,7 +1,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{reading::MAX_VALUE, *};
-use crate::{captures::window, event::model::MAX_AMOUNT, meter, otlp::Value};
+use crate::{event::model::MAX_AMOUNT, meter};
 
 mod gen_ai;
 mod metrics;
@@ -30,7 +30,7 @@ fn read_record(service: &str, attributes: &Json, more: &Json) -> Option<Result<U
         record[key] = value.clone();
     }
     let body = logs(service, &[record]);
-    let reading = read(&Request::json(Signal::Logs, &body).unwrap(), &everything());
+    let reading = read(&Request::json(Signal::Logs, &body).unwrap());
     reading.items.into_iter().next().map(|(_, event)| event)
 }
 
@@ -40,15 +40,6 @@ fn logs(service: &str, records: &[Json]) -> Vec<u8> {
     json!({"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": records}]}]})
         .to_string()
         .into_bytes()
-}
-
-/// Every time that can be said.
-fn everything() -> Window {
-    let (past, future) = (36_500 * 5, 60 * 60 * 24 * 365 * 1_000);
-    Window::around(
-        crate::captures::NOW,
-        &kernel::config::Usage { accept_past_days: past, accept_future_seconds: future, max_body_bytes: 1 },
-    )
 }
 
 fn codex(attributes: &Json) -> Option<Result<UsageEvent, Rejection>> {

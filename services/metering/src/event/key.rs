@@ -48,11 +48,18 @@ pub fn dedupe_key(tenant: TenantId, source: &str, id: &str) -> Digest {
 /// way of reading does not turn a repetition into a conflict. A time that the sender left out is none of its words.
 pub fn payload_key(event: &UsageEvent, principal: Option<PrincipalId>) -> Digest {
     let principal = principal.map(|p| p.0.into_bytes());
+    let own;
+    let said = if event.attributes.is_empty() {
+        own = format!("{}{}", event.dims.to_json(), super::model::amounts_json(&event.values));
+        own.as_bytes()
+    } else {
+        event.attributes.as_bytes()
+    };
     let time = if event.timed { event.time.micros() } else { i64::MIN };
     Digest::of(&[
         event.event_type.as_bytes(),
         &time.to_be_bytes(),
         principal.as_ref().map_or(&[], |p| p.as_slice()),
-        event.attributes.as_bytes(),
+        said,
     ])
 }

@@ -2,21 +2,33 @@
 
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
-use kernel::{clock::Time, config::Usage, ids::PrincipalId};
+use kernel::{
+    clock::Time,
+    config::Usage,
+    ids::{PrincipalId, clip},
+};
 use serde::Serialize;
 use tenancy::{holding::HeldRole, role::model::RoleId, unit::model::UnitId};
 
 use super::decimal::Decimal;
 use crate::{claim::Claim, observation::Observation};
 
+/// Most events in a batch.
+pub const MAX_BATCH: usize = 10_000;
+/// Longest id, source, type or session, in bytes.
+pub const MAX_ID: usize = 256;
 /// Most dimensions of an event.
 pub const MAX_DIMS: usize = 16;
 /// Longest name or value of a dimension, in bytes.
 pub const MAX_DIM: usize = 128;
+/// Most quantities of an event.
+pub const MAX_VALUES: usize = 16;
 /// Most that one event may say of a quantity: a year of the busiest organisation stays far below what 64 bits hold.
 pub const MAX_AMOUNT: i64 = 1_000_000_000_000;
 /// The quantity of an event that names none.
 pub const VALUE: &str = "value";
+/// The assistant of events that name none.
+pub const OTHER_CLIENT: &str = "other";
 
 /// One counted thing, with nothing private in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +53,7 @@ pub struct UsageEvent {
     pub values: Vec<(Cow<'static, str>, Decimal)>,
     /// What an adapter kept of it: JSON with sorted keys. Empty for events that came as such.
     pub attributes: String,
-    /// Set where a client says the same tokens in two ways, of which one counts.
+    /// Set where a client says the same tokens in several ways, of which one counts.
     pub claim: Option<Claim>,
     /// What it says besides what is counted.
     pub observation: Option<Observation>,
@@ -67,6 +79,28 @@ impl Dims {
         // a map of texts always has a JSON form
         serde_json::to_string(&self.0).unwrap_or_default()
     }
+}
+
+/// Quantities as stored: JSON, whole numbers as numbers and others as texts.
+pub fn amounts_json(values: &[(Cow<'static, str>, Decimal)]) -> String {
+    use std::fmt::Write as _;
+    let mut sorted: Vec<_> = values.iter().collect();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut text = String::with_capacity(16 + sorted.len() * 24);
+    text.push('{');
+    for (n, (name, value)) in sorted.into_iter().enumerate() {
+        if n > 0 {
+            text.push(',');
+        }
+        text.push_str(&serde_json::to_string(name.as_ref()).unwrap_or_default());
+        // writing to a string does not fail
+        let _ = match value.at_scale(0) {
+            Some(whole) => write!(text, ":{whole}"),
+            None => write!(text, ":\"{value}\""),
+        };
+    }
+    text.push('}');
+    text
 }
 
 /// Why an event was refused, for machines.
@@ -113,6 +147,9 @@ impl Code {
     }
 }
 
+/// How a conflict stands among the refused.
+pub const CONFLICT: &str = "CONFLICT";
+
 /// Why an event was refused. The message names fields and limits, and never quotes what an adapter would have dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
@@ -134,6 +171,19 @@ impl Rejection {
     pub fn of(code: Code, field: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self { code, field: field.into(), message: message.into() }
     }
+}
+
+/// What became of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Stored now, in this place.
+    Accepted(i64),
+    /// Known already with the same content, in this place: nothing to do.
+    Duplicate(i64),
+    /// Known already with other content, in this place: not counted.
+    Conflict(i64),
+    /// Refused.
+    Rejected(Rejection),
 }
 
 /// The times at which an event may have happened, both ends included.
@@ -163,6 +213,54 @@ impl Window {
         }
         Ok(())
     }
+}
+
+/// Refuses an event that breaks a limit.
+pub fn check(event: &UsageEvent) -> Result<(), Rejection> {
+    for (field, text) in [("id", &*event.id), ("source", &event.source), ("type", &event.event_type)] {
+        if text.is_empty() {
+            return Err(Rejection::of(Code::Missing, field, "must not be empty"));
+        }
+        if text.len() > MAX_ID {
+            let message = format!("has {} bytes; use at most {MAX_ID}", text.len());
+            return Err(Rejection::of(Code::TooLarge, field, message));
+        }
+    }
+    let dims = &event.dims.0;
+    if dims.len() > MAX_DIMS {
+        let message = format!("has {} dimensions; use at most {MAX_DIMS}", dims.len());
+        return Err(Rejection::of(Code::TooLarge, "data.dims", message));
+    }
+    if let Some((name, _)) = dims.iter().find(|(name, value)| name.len() > MAX_DIM || value.len() > MAX_DIM) {
+        let message = format!("`{}` has more than {MAX_DIM} bytes in name or value", clip(name));
+        return Err(Rejection::of(Code::TooLarge, "data.dims", message));
+    }
+    if event.values.len() > MAX_VALUES {
+        let message = format!("has {} quantities; use at most {MAX_VALUES}", event.values.len());
+        return Err(Rejection::of(Code::TooLarge, "data.values", message));
+    }
+    event.values.iter().try_for_each(|(name, value)| amount(name, *value))
+}
+
+fn amount(name: &str, value: Decimal) -> Result<(), Rejection> {
+    let field =
+        || if name == VALUE { "data.value".to_owned() } else { format!("data.values.{}", clip(name)) };
+    if name.is_empty() || name.len() > MAX_DIM {
+        let message = format!("names of quantities have 1 to {MAX_DIM} bytes");
+        return Err(Rejection::of(Code::TooLarge, "data.values", message));
+    }
+    if value.is_negative() {
+        return Err(Rejection::of(Code::Negative, field(), "is negative"));
+    }
+    // what feeds a built-in meter has to be exact there; anything else is exact at its own scale
+    let exact = crate::meter::find(name).is_none_or(|meter| value.at_scale(meter.scale).is_some());
+    if !exact {
+        return Err(Rejection::of(Code::NotExact, field(), "is not exact at the scale of the meter"));
+    }
+    if value.whole() > MAX_AMOUNT {
+        return Err(Rejection::of(Code::TooLarge, field(), format!("is more than {MAX_AMOUNT}")));
+    }
+    Ok(())
 }
 
 /// To whom usage is attributed, as it was when the event came in; stored with it, so that past figures never change.

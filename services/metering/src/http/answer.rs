@@ -13,7 +13,7 @@ use serde_json::json;
 use super::body::Form;
 use crate::{
     grpc::{logs_answer, metrics_answer, traces_answer},
-    model::IngestReport,
+    http::Taken,
     otlp::Signal,
 };
 
@@ -21,27 +21,26 @@ use crate::{
 const PROTOBUF: &str = "application/x-protobuf";
 
 /// What was taken, and what of it was refused.
-pub fn accepted(signal: Signal, form: Form, report: &IngestReport) -> Response {
+pub fn accepted(signal: Signal, form: Form, taken: &Taken) -> Response {
     match form {
         Form::Protobuf => {
             let body = match signal {
-                Signal::Logs => logs_answer(report).encode_to_vec(),
-                Signal::Metrics => metrics_answer(report).encode_to_vec(),
-                Signal::Traces => traces_answer(report).encode_to_vec(),
+                Signal::Logs => logs_answer(taken).encode_to_vec(),
+                Signal::Metrics => metrics_answer(taken).encode_to_vec(),
+                Signal::Traces => traces_answer(taken).encode_to_vec(),
             };
             ([(CONTENT_TYPE, PROTOBUF)], body).into_response()
         }
         Form::Json => {
-            let refused = report.refused();
             let count = match signal {
                 Signal::Logs => "rejectedLogRecords",
                 Signal::Metrics => "rejectedDataPoints",
                 Signal::Traces => "rejectedSpans",
             };
             // 64-bit numbers are text in JSON made from protobuf
-            let partial = match refused {
+            let partial = match taken.refused {
                 0 => json!({}),
-                _ => json!({count: refused.to_string(), "errorMessage": report.message()}),
+                _ => json!({count: taken.refused.to_string(), "errorMessage": taken.message}),
             };
             Json(json!({"partialSuccess": partial})).into_response()
         }

@@ -1,5 +1,6 @@
 //! Observations on the wire. The service they are part of is usage's.
 
+use kernel::db::list::Page;
 use proto::usage::v1 as pb;
 
 use super::model::{PluginSighting, SettingsObservation, UnapprovedPlugin};
@@ -9,8 +10,7 @@ fn principal(tenant: &str, slug: &str) -> String {
     if slug.is_empty() { String::new() } else { format!("{tenant}/principals/{slug}") }
 }
 
-/// As answered.
-pub fn unapproved(plugin: UnapprovedPlugin) -> pb::UnapprovedPlugin {
+fn unapproved(plugin: UnapprovedPlugin) -> pb::UnapprovedPlugin {
     pb::UnapprovedPlugin {
         plugin: plugin.plugin,
         plugin_hash: plugin.plugin_hash,
@@ -21,8 +21,7 @@ pub fn unapproved(plugin: UnapprovedPlugin) -> pb::UnapprovedPlugin {
     }
 }
 
-/// As answered about `tenant`.
-pub fn sighting(tenant: &str, sighting: PluginSighting) -> pb::PluginSighting {
+fn sighting(tenant: &str, sighting: PluginSighting) -> pb::PluginSighting {
     pb::PluginSighting {
         principal: principal(tenant, &sighting.principal),
         client: sighting.client,
@@ -36,8 +35,7 @@ pub fn sighting(tenant: &str, sighting: PluginSighting) -> pb::PluginSighting {
     }
 }
 
-/// As answered about `tenant`.
-pub fn settings(tenant: &str, settings: SettingsObservation) -> pb::SettingsObservation {
+fn settings(tenant: &str, settings: SettingsObservation) -> pb::SettingsObservation {
     let drift = match &settings.served_sha256 {
         Some(served) if settings.resolved_sha256.is_empty() || served.is_empty() => {
             pb::SettingsDrift::Unknown
@@ -56,5 +54,29 @@ pub fn settings(tenant: &str, settings: SettingsObservation) -> pb::SettingsObse
         helper_state: settings.helper_state,
         first_time: Some(settings.first_time.into()),
         last_time: Some(settings.last_time.into()),
+    }
+}
+
+/// As answered.
+pub fn unapproved_page(page: Page<UnapprovedPlugin>) -> pb::ListUnapprovedPluginsResponse {
+    let page = page.map(unapproved);
+    pb::ListUnapprovedPluginsResponse {
+        unapproved_plugins: page.items,
+        next_page_token: page.next_page_token,
+    }
+}
+
+/// As answered about `tenant`.
+pub fn sighting_page(tenant: &str, page: Page<PluginSighting>) -> pb::ListPluginSightingsResponse {
+    let page = page.map(|one| sighting(tenant, one));
+    pb::ListPluginSightingsResponse { plugin_sightings: page.items, next_page_token: page.next_page_token }
+}
+
+/// As answered about `tenant`.
+pub fn settings_page(tenant: &str, page: Page<SettingsObservation>) -> pb::ListSettingsObservationsResponse {
+    let page = page.map(|one| settings(tenant, one));
+    pb::ListSettingsObservationsResponse {
+        settings_observations: page.items,
+        next_page_token: page.next_page_token,
     }
 }

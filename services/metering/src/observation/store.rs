@@ -4,7 +4,7 @@ use kernel::{
     Result,
     clock::Time,
     db::{
-        Executor,
+        Executor, bulk,
         list::{ListQuery, ListSpec, Page, list},
         tx::Tx,
     },
@@ -18,7 +18,6 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::model::{PluginSeen, PluginSighting, SettingsObservation, SettingsSeen, UnapprovedPlugin};
-use crate::store::{chunks, insert};
 
 /// Who has something, with what it is and from when till when.
 #[derive(Debug)]
@@ -138,17 +137,16 @@ pub async fn seen_plugin_put_all(
     tenant: TenantId,
     plugins: &[Span<'_, PluginSeen>],
 ) -> Result<()> {
-    for chunk in chunks(plugins) {
-        let text = insert(
+    for (chunk, values) in bulk(tx.engine(), plugins, 8) {
+        let text = format!(
+            "INSERT INTO {} VALUES {values}{}",
             "seen_plugin (tenant_id, id, client, plugin_hash, plugin, bundled, first_time, last_time)",
-            8,
-            chunk.len(),
             concat!(
                 " ON CONFLICT (tenant_id, plugin_hash, client) DO UPDATE SET \
                  plugin = CASE WHEN excluded.plugin = '' THEN seen_plugin.plugin ELSE excluded.plugin END, \
                  bundled = excluded.bundled, ",
                 grown!("seen_plugin")
-            ),
+            )
         );
         execute!(tx, {
             let mut query = sqlx::query(AssertSqlSafe(text.clone()));
@@ -175,15 +173,14 @@ pub async fn plugin_sighting_put_all(
     tenant: TenantId,
     sightings: &[Span<'_, PluginSeen>],
 ) -> Result<()> {
-    for chunk in chunks(sightings) {
-        let text = insert(
+    for (chunk, values) in bulk(tx.engine(), sightings, 8) {
+        let text = format!(
+            "INSERT INTO {} VALUES {values}{}",
             "plugin_sighting (tenant_id, id, client, plugin_hash, principal_id, version, first_time, last_time)",
-            8,
-            chunk.len(),
             concat!(
                 " ON CONFLICT (tenant_id, plugin_hash, client, principal_id, version) DO UPDATE SET ",
                 grown!("plugin_sighting")
-            ),
+            )
         );
         execute!(tx, {
             let mut query = sqlx::query(AssertSqlSafe(text.clone()));
@@ -210,16 +207,15 @@ pub async fn settings_put_all(
     tenant: TenantId,
     settings: &[Span<'_, SettingsSeen>],
 ) -> Result<()> {
-    for chunk in chunks(settings) {
-        let text = insert(
+    for (chunk, values) in bulk(tx.engine(), settings, 9) {
+        let text = format!(
+            "INSERT INTO {} VALUES {values}{}",
             "settings_observation (tenant_id, id, client, principal_id, resolved_sha256, sources, helper_state, \
              first_time, last_time)",
-            9,
-            chunk.len(),
             concat!(
                 " ON CONFLICT (tenant_id, principal_id, client, resolved_sha256, sources, helper_state) DO UPDATE SET ",
                 grown!("settings_observation")
-            ),
+            )
         );
         execute!(tx, {
             let mut query = sqlx::query(AssertSqlSafe(text.clone()));

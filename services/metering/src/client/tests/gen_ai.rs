@@ -14,7 +14,7 @@ fn spans(service: &str, spans: &[Json]) -> Reading {
     let resource =
         json!({"attributes": pairs(&json!({"service.name": service, "service.instance.id": "i"}))});
     let body = json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]});
-    read(&Request::json(Signal::Traces, body.to_string().as_bytes()).unwrap(), &everything())
+    read(&Request::json(Signal::Traces, body.to_string().as_bytes()).unwrap())
 }
 
 fn read_span(attributes: &Json) -> Option<Result<UsageEvent, Rejection>> {
@@ -117,7 +117,7 @@ fn histogram(temporality: i64, kind: &str, sum: &Json) -> Reading {
     let resource = json!({"attributes": pairs(&json!({"service.name": "bot"}))});
     let body =
         json!({"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": [metric, other]}]}]});
-    read(&Request::json(Signal::Metrics, body.to_string().as_bytes()).unwrap(), &everything())
+    read(&Request::json(Signal::Metrics, body.to_string().as_bytes()).unwrap())
 }
 
 #[test]
