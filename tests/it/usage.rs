@@ -13,8 +13,10 @@ mod crash;
 mod ingest;
 mod rollup;
 pub mod expected;
+mod observed;
 mod queries;
 mod refusals;
+mod signals;
 
 /// `acme` with two people who send telemetry: Maria, an analyst in finance, and Sam, in sales.
 struct Desk {

@@ -1,8 +1,9 @@
 //! What was used: usage events in, figures out.
 //!
-//! An event comes in by gRPC, as a CloudEvent ([`event`]) or as telemetry of an assistant ([`http`], [`otlp`], [`client`]); whichever way, it
+//! An event comes in by gRPC, as a CloudEvent ([`event`]) or as telemetry of an assistant ([`http`], [`grpc`], [`otlp`], [`client`]); whichever way, it
 //! ends in [`event::ops`] and in a group commit ([`event::writer`]). The roller ([`rollup`]) sums events up behind it, and a
-//! question ([`query`]) is answered from the rollups and the events that are not in them yet.
+//! question ([`query`]) is answered from the rollups and the events that are not in them yet. [`claim`] decides which of several
+//! ways to tell the same counts, [`observation`] keeps what telemetry says besides.
 
 #![cfg_attr(
     test,
@@ -21,10 +22,13 @@ use kernel::{Kernel, authz::Action};
 use proto::usage::v1::usage_service_server::UsageServiceServer;
 use tonic::service::RoutesBuilder;
 
+pub mod claim;
 pub mod client;
 pub mod event;
+pub mod grpc;
 pub mod http;
 pub mod meter;
+pub mod observation;
 pub mod otlp;
 pub mod query;
 pub mod rollup;
@@ -39,18 +43,19 @@ pub use event::writer::Writer;
 pub use http::http_routes;
 pub use rollup::{roller::spawn_roller, verify::spawn_verifier};
 
+/// What is asked of events and figures.
+const FIGURES: &[Action] = &[
+    event::ops::INGEST,
+    event::http::SEND,
+    event::list::EVENTS,
+    event::list::REJECTS,
+    query::ops::QUERY,
+    query::ops::LIST_METERS,
+];
+
 /// What usage can be asked for, events included.
 pub fn actions() -> impl Iterator<Item = &'static Action> {
-    [
-        event::ops::INGEST,
-        event::http::SEND,
-        http::LOGS,
-        event::list::EVENTS,
-        event::list::REJECTS,
-        query::ops::QUERY,
-        query::ops::LIST_METERS,
-    ]
-    .iter()
+    FIGURES.iter().chain(http::ACTIONS).chain(observation::ops::ACTIONS)
 }
 
 /// Adds this slice's services.
@@ -58,4 +63,5 @@ pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>, writer: &A
     let limit = kernel.config.server.max_message_bytes;
     let usage = rpc::UsageRpc { kernel: Arc::clone(kernel), writer: Arc::clone(writer) };
     routes.add_service(UsageServiceServer::new(usage).max_decoding_message_size(limit));
+    grpc::add_services(routes, writer);
 }

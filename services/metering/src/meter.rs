@@ -78,6 +78,8 @@ pub const APP_CALLS: &str = "app.calls";
 pub const SESSIONS: &str = "sessions";
 /// Lines of code written or removed.
 pub const LINES_OF_CODE: &str = "lines_of_code";
+/// Answers to the question whether a tool may be used.
+pub const DECISIONS: &str = "decisions";
 /// People, services and agents that did anything.
 pub const ACTIVE_PRINCIPALS: &str = "active_principals";
 
@@ -116,6 +118,12 @@ pub static METERS: &[Meter] = &[
         "micro-usd",
         MODEL,
         "Cost at list prices as the client computed it, in millionths of a US dollar.",
+    ),
+    sum(
+        DECISIONS,
+        "decisions",
+        &["tool", "decision"],
+        "Answers to the question whether a tool may be used, given by people or by policy.",
     ),
     sum(LINES_OF_CODE, "lines", &["change"], "Lines of code that the assistant added or removed."),
     sum(

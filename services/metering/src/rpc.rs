@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use crate::{
     event::{self, decimal, writer::Writer},
     meter::Meter,
+    observation,
     query::{
         model::{Answer, Asked, Dimension, Figure, UsageQuery, dim},
         ops::{self, Names},
@@ -80,6 +81,42 @@ impl UsageService for UsageRpc {
             .serve(request, |ctx, _| async move {
                 let meters = ops::meter_list(&ctx).await?.iter().map(Into::into).collect();
                 Ok(pb::ListMetersResponse { meters })
+            })
+            .await
+    }
+
+    async fn list_unapproved_plugins(
+        &self,
+        request: Request<pb::ListUnapprovedPluginsRequest>,
+    ) -> Result<Response<pb::ListUnapprovedPluginsResponse>, Status> {
+        self.kernel
+            .serve(request, |ctx, r| async move {
+                let page = observation::ops::unapproved_list(&ctx, &r.parent, &list_query!(r)).await?;
+                Ok(observation::rpc::unapproved_page(page))
+            })
+            .await
+    }
+
+    async fn list_plugin_sightings(
+        &self,
+        request: Request<pb::ListPluginSightingsRequest>,
+    ) -> Result<Response<pb::ListPluginSightingsResponse>, Status> {
+        self.kernel
+            .serve(request, |ctx, r| async move {
+                let page = observation::ops::plugin_sighting_list(&ctx, &r.parent, &list_query!(r)).await?;
+                Ok(observation::rpc::sighting_page(&r.parent, page))
+            })
+            .await
+    }
+
+    async fn list_settings_observations(
+        &self,
+        request: Request<pb::ListSettingsObservationsRequest>,
+    ) -> Result<Response<pb::ListSettingsObservationsResponse>, Status> {
+        self.kernel
+            .serve(request, |ctx, r| async move {
+                let page = observation::ops::settings_list(&ctx, &r.parent, &list_query!(r)).await?;
+                Ok(observation::rpc::settings_page(&r.parent, page))
             })
             .await
     }

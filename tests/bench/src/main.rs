@@ -17,6 +17,7 @@ mod floor;
 mod get_role;
 mod ingest;
 mod load;
+mod otlp;
 mod startup;
 
 use clap::{Parser, ValueEnum};
@@ -67,6 +68,8 @@ enum Bench {
     Ingest,
     /// The audit log: latency to a checkpoint, search, export, cost of recording
     Audit,
+    /// Telemetry of the real clients: decoded and turned into events, a core
+    Otlp,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -101,6 +104,7 @@ async fn main() {
         Bench::Decide => decide::run(args.engine.into(), plan, args.rules).await,
         Bench::Ingest => ingest::run(args.engine.into(), args.seconds).await,
         Bench::Audit => audit::run(args.engine.into(), args.events).await,
+        Bench::Otlp => otlp::run(plan),
     };
     let bench = args.name.to_possible_value().unwrap().get_name().to_owned();
     let engine = args.engine.to_possible_value().unwrap().get_name().to_owned();

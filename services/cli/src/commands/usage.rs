@@ -1,5 +1,7 @@
 //! `provost usage` and `provost meter`.
 
+mod seen;
+
 use clap::{Args, Subcommand};
 use prost_types::Timestamp;
 use proto::usage::v1::{ListMetersRequest, QueryUsageRequest, usage_service_client::UsageServiceClient};
@@ -11,12 +13,27 @@ use crate::{
     error::{Exit, Result},
     names::beside,
 };
+use seen::Seen;
 
 /// Verbs of usage.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Sum what was used
     Query(Query),
+    /// List plugins that people have and that the catalogue does not list
+    ///
+    /// Filter and order by `plugin`, `plugin_hash`, `client`, `first_time`, `last_time`.
+    Unapproved(Seen),
+    /// List who has which plugins, by what assistants tell
+    ///
+    /// Filter by `principal`, `plugin`, `plugin_hash`, `catalog_plugin`, `client`, `version`, `first_time`, `last_time`; order by
+    /// all of them but `version`.
+    Plugins(Seen),
+    /// List which managed settings people's assistants follow
+    ///
+    /// Filter by `principal`, `client`, `resolved_sha256`, `sources`, `helper_state`, `first_time`, `last_time`; order by
+    /// `principal`, `client`, `resolved_sha256`, `first_time`, `last_time`.
+    Settings(Seen),
 }
 
 /// Verbs of meters.
@@ -69,9 +86,15 @@ fn client(link: Link) -> UsageServiceClient<Link> {
 
 /// Runs a verb.
 pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
-    let Command::Query(args) = command;
+    let args = match command {
+        Command::Query(args) => args,
+        Command::Unapproved(of) => return seen::unapproved(&of, app).await,
+        Command::Plugins(of) => return seen::plugins(&of, app).await,
+        Command::Settings(of) => return seen::settings(&of, app).await,
+    };
     let parent = app.names.tenant(args.parent.as_deref())?;
-    let principal = args.principal.map_or_else(|| Ok(String::new()), |id| beside(&parent, "principals", &id))?;
+    let principal =
+        args.principal.map_or_else(|| Ok(String::new()), |id| beside(&parent, "principals", &id))?;
     let request = QueryUsageRequest {
         parent,
         principal,

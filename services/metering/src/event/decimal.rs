@@ -97,7 +97,9 @@ mod tests {
 
     #[test]
     fn what_is_no_plain_number_is_none() {
-        for bad in ["", "-", ".", "1.", ".5", "+1", " 1", "1e3", "NaN", "inf", "1,5", "1.2.3", "0x1", "١", "--1"] {
+        for bad in
+            ["", "-", ".", "1.", ".5", "+1", " 1", "1e3", "NaN", "inf", "1,5", "1.2.3", "0x1", "١", "--1"]
+        {
             assert_eq!(Decimal::parse(bad), None, "{bad}");
         }
         assert_eq!(Decimal::parse("0.1234567891"), None, "ten digits after the point");
@@ -107,9 +109,15 @@ mod tests {
     #[test]
     fn a_quantity_is_exact_at_a_scale_or_refused() {
         let half = Decimal::parse("12.50").unwrap();
-        assert_eq!((half.to_string().as_str(), half.at_scale(1), half.at_scale(2)), ("12.5", Some(125), Some(1_250)));
+        assert_eq!(
+            (half.to_string().as_str(), half.at_scale(1), half.at_scale(2)),
+            ("12.5", Some(125), Some(1_250))
+        );
         assert_eq!(half.at_scale(0), None, "half a unit is not rounded away");
-        assert_eq!(Decimal::parse("000123456789012345678.0").unwrap().at_scale(0), Some(123_456_789_012_345_678));
+        assert_eq!(
+            Decimal::parse("000123456789012345678.0").unwrap().at_scale(0),
+            Some(123_456_789_012_345_678)
+        );
         assert_eq!(Decimal::parse("123456789012345678").unwrap().at_scale(9), None, "too large there");
         assert_eq!(Decimal::parse("-0.5").unwrap().at_scale(3), Some(-500));
     }

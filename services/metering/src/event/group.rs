@@ -12,6 +12,10 @@ use super::{
     store::{self, Placed, Reject},
     writer::{Checked, Job, day_of},
 };
+use crate::{
+    claim::{Claimant, claims_settle},
+    observation::{Seen, observations_store},
+};
 
 /// Refused events of one request that are listed; further ones are only counted.
 const LISTED: usize = 100;
@@ -30,7 +34,9 @@ pub async fn commit(kernel: &Arc<Kernel>, jobs: &[Job]) -> Result<Outcome> {
     let (tenant, now) = (first.tenant, kernel.clock.now());
     let group = Group::of(jobs);
     let mut tx = first.ctx.begin(&first.permit).await?;
-    let known = if group.rows.is_empty() { HashMap::new() } else { group.place(&mut tx, tenant, now).await? };
+    let known =
+        if group.rows.is_empty() { HashMap::new() } else { group.place(&mut tx, tenant, now).await? };
+    group.observe(&mut tx, tenant, first, &known).await?;
     let outcome = group.outcome(&known);
     let reports: Vec<_> = outcome.iter().map(Report::of).collect();
     if !reports.iter().any(Report::changes) {
@@ -73,7 +79,8 @@ impl<'j> Group<'j> {
     fn of(jobs: &'j [Job]) -> Self {
         let mut rows: Vec<(&Checked, At)> = Vec::new();
         for (j, job) in jobs.iter().enumerate() {
-            let checked = job.items.iter().enumerate().filter_map(|(n, item)| item.as_ref().ok().map(|c| (c, (j, n))));
+            let checked =
+                job.items.iter().enumerate().filter_map(|(n, item)| item.as_ref().ok().map(|c| (c, (j, n))));
             rows.extend(checked);
         }
         rows.sort_by_key(|(checked, at)| (checked.key, *at));
@@ -84,10 +91,18 @@ impl<'j> Group<'j> {
     /// Gives every new event its place.
     async fn place(&self, tx: &mut Tx<'_>, tenant: TenantId, now: kernel::clock::Time) -> Result<Known> {
         let count = i64::try_from(self.rows.len()).unwrap_or(i64::MAX);
+        let counted = self.settle(tx, tenant, now).await?;
         let first = store::places_take(tx, tenant, count).await?;
         let placed: Vec<_> = (first..)
-            .zip(&self.rows)
-            .map(|(seq, (c, _))| Placed { seq, key: c.key, payload: c.payload, holder: c.holder, event: &c.event })
+            .zip(self.rows.iter().zip(counted))
+            .map(|(seq, ((c, _), counted))| Placed {
+                seq,
+                key: c.key,
+                payload: c.payload,
+                holder: c.holder,
+                event: &c.event,
+                counted,
+            })
             .collect();
         let stored = store::event_insert_all(tx, tenant, now, &placed).await?;
         if stored == placed.len() as u64 {
@@ -102,6 +117,34 @@ impl<'j> Group<'j> {
             Some((key, (row.seq, says, ours.get(&key) == Some(&row.seq))))
         });
         Ok(known.collect())
+    }
+
+    /// Of every event, whether what is told in several ways counts in its way.
+    async fn settle(&self, tx: &mut Tx<'_>, tenant: TenantId, now: kernel::clock::Time) -> Result<Vec<bool>> {
+        let claimants: Vec<_> = self.rows.iter().filter_map(|(c, _)| claimant(c)).collect();
+        if claimants.is_empty() {
+            return Ok(vec![true; self.rows.len()]);
+        }
+        let mut settled = claims_settle(tx, tenant, now, &claimants).await?.into_iter();
+        let counted =
+            self.rows.iter().map(|(c, _)| claimant(c).is_none() || settled.next().unwrap_or_default());
+        Ok(counted.collect())
+    }
+
+    /// Keeps what new events say besides what is counted.
+    async fn observe(&self, tx: &mut Tx<'_>, tenant: TenantId, first: &Job, known: &Known) -> Result<()> {
+        let new = self.rows.iter().filter(|(c, _)| known.get(&c.key).is_some_and(|(_, _, new)| *new));
+        let seen: Vec<_> = new
+            .filter_map(|(c, _)| {
+                let observation = c.event.observation.as_ref()?;
+                let (principal, client, time) = (c.holder.principal, &*c.event.client, c.event.time);
+                Some(Seen { principal, client, time, observation })
+            })
+            .collect();
+        if seen.is_empty() {
+            return Ok(());
+        }
+        observations_store(tx, tenant, || first.ctx.new_id(), &seen).await
     }
 
     /// What became of every item that was sent.
@@ -128,6 +171,11 @@ impl<'j> Group<'j> {
     }
 }
 
+fn claimant(checked: &Checked) -> Option<Claimant<'_>> {
+    let claim = checked.event.claim.as_ref()?;
+    Some(Claimant { principal: checked.holder.principal, client: &checked.event.client, claim })
+}
+
 /// Counts what was refused and lists the first of it.
 async fn rejects_store(
     tx: &mut Tx<'_>,
@@ -140,7 +188,8 @@ async fn rejects_store(
     let mut counts = BTreeMap::<(String, &'static str), i64>::new();
     for (job, statuses) in jobs.iter().zip(outcome) {
         let sent = job.items.iter().filter(|item| !item.as_ref().is_ok_and(|c| c.derived));
-        let refused: Vec<_> = sent.zip(statuses).filter_map(|(item, status)| reject(job, item, status, now)).collect();
+        let refused: Vec<_> =
+            sent.zip(statuses).filter_map(|(item, status)| reject(job, item, status, now)).collect();
         for reject in &refused {
             *counts.entry((reject.code.clone(), job.surface.as_str())).or_default() += 1;
         }

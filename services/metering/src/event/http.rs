@@ -14,13 +14,7 @@ use http::{
     HeaderMap, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderName},
 };
-use kernel::{
-    Error, Result,
-    authz::Action,
-    clock::Time,
-    ctx::CallInfo,
-    error::http::Refusal,
-};
+use kernel::{Error, Result, authz::Action, clock::Time, ctx::CallInfo, error::http::Refusal};
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
@@ -81,20 +75,25 @@ pub async fn events(
     let info = info.map_or_else(fresh, |Extension(info)| info);
     let incident = info.id.to_string();
     match take(&writer, info, request).await {
-        Ok(statuses) => Json(json!({ "statuses": statuses.iter().map(status).collect::<Vec<_>>() })).into_response(),
+        Ok(statuses) => {
+            Json(json!({ "statuses": statuses.iter().map(status).collect::<Vec<_>>() })).into_response()
+        }
         Err(refusal) => refusal.answer(&incident).into_response(),
     }
 }
 
 async fn take(writer: &Writer, info: CallInfo, request: Request) -> Result<Vec<Status>, Refusal> {
     // who calls comes before what is sent: nobody unknown makes us read megabytes
-    let (authorization, media) = (text(request.headers(), AUTHORIZATION), text(request.headers(), CONTENT_TYPE));
+    let (authorization, media) =
+        (text(request.headers(), AUTHORIZATION), text(request.headers(), CONTENT_TYPE));
     let ctx = Arc::new(writer.kernel().enter(authorization.as_deref(), info).await?);
     let media = media.unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if media != ONE && media != BATCH {
         let message = format!("is `{media}`; send `{ONE}` or `{BATCH}`");
-        return Err(Refusal::from(Error::invalid("content-type", message)).under(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        return Err(
+            Refusal::from(Error::invalid("content-type", message)).under(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+        );
     }
     let limit = writer.kernel().config.usage.max_body_bytes;
     let body = Bytes::from_request(request, &()).await.map_err(|e| match e.status() {
@@ -116,7 +115,8 @@ fn too_large(limit: usize) -> Refusal {
 
 /// The events of a body. One that is malformed costs itself and not its neighbours.
 fn decode(body: &[u8], batch: bool, now: Time) -> Result<Vec<Result<Incoming, Refused>>> {
-    let malformed = |e: serde_json::Error| Error::invalid("body", format!("is not JSON of the announced form: {e}"));
+    let malformed =
+        |e: serde_json::Error| Error::invalid("body", format!("is not JSON of the announced form: {e}"));
     let texts: Vec<&RawValue> = match batch {
         true => serde_json::from_slice(body).map_err(malformed)?,
         false => vec![serde_json::from_slice(body).map_err(malformed)?],
@@ -146,14 +146,17 @@ fn read(text: &RawValue, now: Time) -> Result<Incoming, Refused> {
         dims: Dims(sent.data.dims.into_iter().map(|(k, v)| (k.into(), v)).collect()),
         values: Vec::new(),
         attributes: String::new(),
+        claim: None,
+        observation: None,
     };
     let finish = |event: &mut UsageEvent| -> Result<(), Rejection> {
         if sent.specversion != "1.0" {
             return Err(Rejection::of(Code::Malformed, "specversion", "is not `1.0`"));
         }
         if let Some(text) = &sent.time {
-            event.time = Time::parse("time", text)
-                .map_err(|_| Rejection::of(Code::Malformed, "time", "is no RFC 3339 time, such as `2026-11-05T10:30:00Z`"))?;
+            event.time = Time::parse("time", text).map_err(|_| {
+                Rejection::of(Code::Malformed, "time", "is no RFC 3339 time, such as `2026-11-05T10:30:00Z`")
+            })?;
         }
         let one = sent.data.value.map(|raw| (VALUE.to_owned(), number(raw)));
         let named = sent.data.values.iter().map(|(name, raw)| (name.to_string(), number(raw)));

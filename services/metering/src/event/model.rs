@@ -11,6 +11,7 @@ use serde::Serialize;
 use tenancy::{holding::HeldRole, role::model::RoleId, unit::model::UnitId};
 
 use super::decimal::Decimal;
+use crate::{claim::Claim, observation::Observation};
 
 /// Most events in a batch.
 pub const MAX_BATCH: usize = 10_000;
@@ -52,6 +53,10 @@ pub struct UsageEvent {
     pub values: Vec<(Cow<'static, str>, Decimal)>,
     /// What an adapter kept of it: JSON with sorted keys. Empty for events that came as such.
     pub attributes: String,
+    /// Set where a client says the same tokens in several ways, of which one counts.
+    pub claim: Option<Claim>,
+    /// What it says besides what is counted.
+    pub observation: Option<Observation>,
 }
 
 /// Dimensions: short texts by name, sorted.
@@ -238,7 +243,8 @@ pub fn check(event: &UsageEvent) -> Result<(), Rejection> {
 }
 
 fn amount(name: &str, value: Decimal) -> Result<(), Rejection> {
-    let field = || if name == VALUE { "data.value".to_owned() } else { format!("data.values.{}", clip(name)) };
+    let field =
+        || if name == VALUE { "data.value".to_owned() } else { format!("data.values.{}", clip(name)) };
     if name.is_empty() || name.len() > MAX_DIM {
         let message = format!("names of quantities have 1 to {MAX_DIM} bytes");
         return Err(Rejection::of(Code::TooLarge, "data.values", message));

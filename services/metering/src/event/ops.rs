@@ -162,7 +162,11 @@ impl Holders {
         };
         if let Some(own) = &self.ctx.caller().principal {
             if !slug.is_empty() && slug != own.slug.as_str() {
-                let message = format!("names `{}`; the token is of `{}`, leave `subject` empty", clip(subject), own.slug);
+                let message = format!(
+                    "names `{}`; the token is of `{}`, leave `subject` empty",
+                    clip(subject),
+                    own.slug
+                );
                 return Ok(Err(Rejection::of(Code::Subject, "subject", message)));
             }
             return self.holder(own.id, own.slug.as_str()).await.map(Ok);
@@ -187,7 +191,10 @@ impl Holders {
 }
 
 fn stranger(subject: &str) -> Rejection {
-    let message = format!("`{}` is no principal of the tenant; create it first, or leave `subject` empty", clip(subject));
+    let message = format!(
+        "`{}` is no principal of the tenant; create it first, or leave `subject` empty",
+        clip(subject)
+    );
     Rejection::of(Code::Subject, "subject", message)
 }
 

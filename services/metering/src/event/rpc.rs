@@ -62,6 +62,8 @@ fn read(event: pb::UsageEvent, now: Time) -> Result<Incoming, Refused> {
         dims: Dims(dims.into_iter().map(|d| (d.key.into(), d.value)).collect()),
         values: Vec::new(),
         attributes: String::new(),
+        claim: None,
+        observation: None,
     };
     match time {
         Ok(time) => event.time = time,
@@ -84,7 +86,8 @@ pub fn quantities(
 ) -> Result<Vec<(std::borrow::Cow<'static, str>, Decimal)>, Rejection> {
     let mut values: Vec<(std::borrow::Cow<'static, str>, Decimal)> = Vec::new();
     for (name, text) in texts {
-        let field = || if name == VALUE { "data.value".to_owned() } else { format!("data.values.{}", short(&name)) };
+        let field =
+            || if name == VALUE { "data.value".to_owned() } else { format!("data.values.{}", short(&name)) };
         let Some(value) = Decimal::parse(&text) else {
             let message = format!(
                 "`{}` is no exact number; write digits with at most nine after the point, and at most 18 in all",

@@ -16,6 +16,7 @@ use super::{
     key::Digest,
     model::{Holder, UsageEvent, amounts_json},
 };
+use crate::claim::settled;
 
 /// What attribution needs to know of a principal.
 #[derive(Clone, Copy, Debug, sqlx::FromRow)]
@@ -66,10 +67,29 @@ pub struct Placed<'e> {
     pub holder: Holder,
     /// The event.
     pub event: &'e UsageEvent,
+    /// Whether what is told in several ways counts in its way.
+    pub counted: bool,
+}
+
+impl Placed<'_> {
+    /// What it counts, as stored.
+    fn amounts(&self) -> String {
+        if self.counted {
+            return amounts_json(&self.event.values);
+        }
+        let mut values = self.event.values.clone();
+        settled(&mut values);
+        amounts_json(&values)
+    }
 }
 
 /// Stores the events whose key is not taken; returns how many those were.
-pub async fn event_insert_all(tx: &mut Tx<'_>, tenant: TenantId, now: Time, rows: &[Placed<'_>]) -> Result<u64> {
+pub async fn event_insert_all(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    now: Time,
+    rows: &[Placed<'_>],
+) -> Result<u64> {
     on!(
         tx,
         sqlite | c | insert_values(c, tenant, now, rows),
@@ -107,7 +127,7 @@ async fn insert_values(
                 .bind(row.event.time)
                 .bind(now)
                 .bind(row.event.dims.to_json())
-                .bind(amounts_json(&row.event.values))
+                .bind(row.amounts())
                 .bind(&row.event.attributes);
         }
         stored += query.execute(&mut *c).await?.rows_affected();
@@ -148,7 +168,7 @@ async fn insert_arrays(
         .bind(column!(|r| r.holder.unit.map(|p| p.0)))
         .bind(column!(|r| r.event.time.micros()))
         .bind(column!(|r| r.event.dims.to_json()))
-        .bind(column!(|r| amounts_json(&r.event.values)))
+        .bind(column!(|r| r.amounts()))
         .bind(column!(|r| r.event.attributes.as_str()))
         .execute(c)
         .await?;
@@ -167,7 +187,11 @@ pub struct Stored {
 }
 
 /// What is stored under `keys`.
-pub async fn event_find_all(db: &mut impl Executor, tenant: TenantId, keys: &[Digest]) -> Result<Vec<Stored>> {
+pub async fn event_find_all(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    keys: &[Digest],
+) -> Result<Vec<Stored>> {
     let mut found = Vec::with_capacity(keys.len());
     for (part, marks) in bulk(db.engine(), keys, 1) {
         // marks are ($1), ($2), …: an IN list of rows of one column each

@@ -2,12 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use kernel::{
-    Error, Result,
-    clock::Time,
-    db::Executor,
-    ids::TenantId,
-};
+use kernel::{Error, Result, clock::Time, db::Executor, ids::TenantId};
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
@@ -87,7 +82,9 @@ impl<'q> Collect<'q> {
             own.book = rollup::store::series_list(db, place.tenant, Some(meter.key)).await?;
         }
         let pieces: Vec<_> = query.windows.iter().flat_map(|span| cover(*span, !own.persons())).collect();
-        if unique && (tail || query.principal.is_some() || pieces.iter().any(|p| matches!(p, Piece::Events(_)))) {
+        if unique
+            && (tail || query.principal.is_some() || pieces.iter().any(|p| matches!(p, Piece::Events(_))))
+        {
             for (id, principal) in rollup::store::member_list(db, place.tenant).await? {
                 own.book.enter_member(u32::try_from(id).unwrap_or(u32::MAX), principal);
             }
@@ -194,7 +191,8 @@ impl<'q> Collect<'q> {
             cell.members.insert(self.book.member(principal));
         } else {
             let amounts = event.amounts().into_iter();
-            let Some(amount) = amounts.filter(|(meter, _)| *meter == self.meter).map(|(_, n)| n).reduce(|a, b| a + b)
+            let Some(amount) =
+                amounts.filter(|(meter, _)| *meter == self.meter).map(|(_, n)| n).reduce(|a, b| a + b)
             else {
                 return;
             };
@@ -254,11 +252,15 @@ impl<'q> Collect<'q> {
         let (unique, meter) = (self.unique(), self.meter);
         let mut figures = Vec::with_capacity(self.cells.len());
         for ((window, group), cell) in self.cells {
-            let value = if unique { i64::try_from(cell.members.len()).ok() } else { i64::try_from(cell.sum).ok() };
+            let value =
+                if unique { i64::try_from(cell.members.len()).ok() } else { i64::try_from(cell.sum).ok() };
             let Some(value) = value.filter(|value| *value < i64::MAX) else {
                 return Err(Error::Limit {
                     limit: "usage.sum".to_owned(),
-                    message: format!("a figure of `{}` is larger than 64 bits hold; ask for shorter windows", meter.key),
+                    message: format!(
+                        "a figure of `{}` is larger than 64 bits hold; ask for shorter windows",
+                        meter.key
+                    ),
                 });
             };
             let Some(window) = self.query.windows.get(window).copied() else { continue };

@@ -47,7 +47,10 @@ fn check(expr: &Expr) -> Result<()> {
             let known = ["client", "role", "unit"].contains(&field.as_str())
                 || METERS.iter().any(|m| m.dims.contains(&field.as_str()));
             if !known {
-                return Err(wrong(*at, format!("`{field}` is no field; use client, role, unit or a dimension of a meter")));
+                return Err(wrong(
+                    *at,
+                    format!("`{field}` is no field; use client, role, unit or a dimension of a meter"),
+                ));
             }
             match op {
                 Comparator::Equal | Comparator::NotEqual | Comparator::Has => Ok(()),

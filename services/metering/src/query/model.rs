@@ -78,7 +78,11 @@ impl UsageQuery {
             match meter::find(key) {
                 Some(meter) if !meters.contains(&meter) => meters.push(meter),
                 Some(_) => checks.that("meters", false, format!("names `{key}` twice")),
-                None => checks.that("meters", false, format!("`{}` is no meter; ListMeters lists them", clip(key))),
+                None => checks.that(
+                    "meters",
+                    false,
+                    format!("`{}` is no meter; ListMeters lists them", clip(key)),
+                ),
             }
         }
         if asked.meters.is_empty() {
@@ -98,7 +102,11 @@ impl UsageQuery {
         checks.that("group_by", !twice, "names a dimension twice");
         for meter in &meters {
             for dimension in by.iter().filter(|d| !has(meter, **d)) {
-                checks.that("group_by", false, format!("`{}` has no dimension `{}`", meter.key, name(*dimension)));
+                checks.that(
+                    "group_by",
+                    false,
+                    format!("`{}` has no dimension `{}`", meter.key, name(*dimension)),
+                );
             }
         }
         checks.done()?;

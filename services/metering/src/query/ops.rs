@@ -77,7 +77,8 @@ pub async fn answer(ctx: &Ctx, tenant: TenantId, query: &UsageQuery) -> Result<(
     names.directory.roles = store::role_names(&mut db, tenant).await?.into_iter().collect();
     names.directory.units = store::unit_names(&mut db, tenant).await?.into_iter().collect();
     let place = Place { tenant, mark, head, names: &names.directory };
-    let mut answer = Answer { figures: Vec::new(), watermark_time: mark.sums_time, tail_events: 0, warnings: Vec::new() };
+    let mut answer =
+        Answer { figures: Vec::new(), watermark_time: mark.sums_time, tail_events: 0, warnings: Vec::new() };
     for meter in &query.meters {
         let (figures, read) = Collect::run(&mut db, query, meter, &place).await?;
         answer.tail_events = answer.tail_events.max(read);

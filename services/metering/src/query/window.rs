@@ -48,7 +48,10 @@ pub fn zone(field: &str, name: &str) -> Result<TimeZone> {
         return Ok(TimeZone::UTC);
     }
     TimeZone::get(name).map_err(|_| {
-        Error::invalid(field, format!("`{}` is no IANA time zone; write one such as `Europe/Berlin`", clip(name)))
+        Error::invalid(
+            field,
+            format!("`{}` is no IANA time zone; write one such as `Europe/Berlin`", clip(name)),
+        )
     })
 }
 
@@ -66,7 +69,9 @@ pub fn cut(whole: Span, window: Window, zone: &TimeZone) -> Result<Vec<Span>> {
         if spans.len() >= MAX_WINDOWS {
             return Err(Error::Limit {
                 limit: "usage.windows".to_owned(),
-                message: format!("the interval has more than {MAX_WINDOWS} windows; ask for a shorter one, or for longer windows"),
+                message: format!(
+                    "the interval has more than {MAX_WINDOWS} windows; ask for a shorter one, or for longer windows"
+                ),
             });
         }
         spans.push(Span { start, end });
@@ -109,7 +114,9 @@ pub enum Piece {
 /// The pieces that cover `span`, in order, without overlap. `quarters`: whether there are sums by quarter; otherwise what is no whole day
 /// is read event by event.
 pub fn cover(span: Span, quarters: bool) -> Vec<Piece> {
-    let up = |t: Time, unit: i64| t.micros().div_euclid(unit) * unit + if t.micros().rem_euclid(unit) == 0 { 0 } else { unit };
+    let up = |t: Time, unit: i64| {
+        t.micros().div_euclid(unit) * unit + if t.micros().rem_euclid(unit) == 0 { 0 } else { unit }
+    };
     let down = |t: Time, unit: i64| t.micros().div_euclid(unit) * unit;
     let (from, until) = (span.start.micros(), span.end.micros());
     let unit = if quarters { QUARTER } else { DAY };
@@ -172,7 +179,9 @@ mod tests {
 
     #[test]
     fn zones_a_half_or_a_quarter_of_an_hour_off_are_exact() {
-        for (name, start) in [("Asia/Kolkata", "2026-11-01T18:30:00Z"), ("Asia/Kathmandu", "2026-11-01T18:15:00Z")] {
+        for (name, start) in
+            [("Asia/Kolkata", "2026-11-01T18:30:00Z"), ("Asia/Kathmandu", "2026-11-01T18:15:00Z")]
+        {
             let days = spans("2026-11-01T12:00:00Z", "2026-11-03T12:00:00Z", Window::Day, name);
             assert_eq!((days.len(), days[1].0.as_str()), (3, &*at(start).to_string()), "{name}");
         }

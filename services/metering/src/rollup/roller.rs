@@ -196,7 +196,8 @@ impl Roller {
             groups.add(&mut memory.book, event, Tier::All);
         }
         let now = self.kernel.clock.now();
-        let to = Watermark { sums_seq: until, sums_time: now, lease_until: now.plus(LEASE), ..memory.watermark };
+        let to =
+            Watermark { sums_seq: until, sums_time: now, lease_until: now.plus(LEASE), ..memory.watermark };
         self.store(tenant, memory, to, groups.sums).await?;
         for (key, cell) in groups.members {
             memory.members.entry(key).or_default().add(&cell);
@@ -209,7 +210,8 @@ impl Roller {
     async fn members_store(&self, tenant: TenantId, memory: &mut Memory) -> Result<()> {
         let now = self.kernel.clock.now();
         let mark = memory.watermark;
-        let to = Watermark { members_seq: mark.sums_seq, members_time: now, lease_until: now.plus(LEASE), ..mark };
+        let to =
+            Watermark { members_seq: mark.sums_seq, members_time: now, lease_until: now.plus(LEASE), ..mark };
         let cells = std::mem::take(&mut memory.members);
         self.store(tenant, memory, to, cells).await
     }
@@ -235,13 +237,18 @@ impl Roller {
 }
 
 /// Adds the members that are stored to those of `rows`: bitmaps are replaced, not added.
-async fn unite(db: &mut impl Executor, tenant: TenantId, rows: &mut [(Key, super::fold::Cell)]) -> Result<()> {
+async fn unite(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    rows: &mut [(Key, super::fold::Cell)],
+) -> Result<()> {
     let mut stored = HashMap::<(&str, Level, kernel::clock::Time), HashMap<i64, Vec<u8>>>::new();
     for (key, cell) in rows.iter_mut().filter(|(_, cell)| !cell.members.is_empty()) {
         let bucket = (key.meter, key.level, key.bucket);
         if let std::collections::hash_map::Entry::Vacant(new) = stored.entry(bucket) {
             let until = kernel::clock::Time::from_micros(key.bucket.micros() + key.level.length());
-            let found = store::rollup_list(db, tenant, key.meter, key.level, (key.bucket, until), None).await?;
+            let found =
+                store::rollup_list(db, tenant, key.meter, key.level, (key.bucket, until), None).await?;
             new.insert(found.into_iter().filter_map(|s| Some((s.series_id, s.members?))).collect());
         }
         if let Some(bytes) = stored.get(&bucket).and_then(|found| found.get(&key.series)) {

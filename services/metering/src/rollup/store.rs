@@ -84,7 +84,12 @@ pub async fn watermark_insert(db: &mut impl Executor, tenant: TenantId) -> Resul
 }
 
 /// Puts `to` in the place of the watermark whose fence is `fence`. Returns 0 when somebody else was faster.
-pub async fn watermark_put(db: &mut impl Executor, tenant: TenantId, fence: i64, to: &Watermark) -> Result<u64> {
+pub async fn watermark_put(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    fence: i64,
+    to: &Watermark,
+) -> Result<u64> {
     let query = "UPDATE usage_watermark SET sums_seq = $1, sums_time = $2, members_seq = $3, members_time = $4, holder = $5, \
          fence = $6, lease_until = $7 WHERE tenant_id = $8 AND fence = $9";
     execute!(
@@ -124,7 +129,8 @@ struct SeriesRow {
 pub async fn series_list(db: &mut impl Executor, tenant: TenantId, of: Option<&str>) -> Result<Book> {
     let rows: Vec<SeriesRow> = match of {
         None => {
-            let query = "SELECT id, meter, client, role_id, unit_id, dims FROM usage_series WHERE tenant_id = $1";
+            let query =
+                "SELECT id, meter, client, role_id, unit_id, dims FROM usage_series WHERE tenant_id = $1";
             on!(db, |c| sqlx::query_as(query).bind(tenant).fetch_all(c))?
         }
         Some(meter) => {
@@ -137,17 +143,23 @@ pub async fn series_list(db: &mut impl Executor, tenant: TenantId, of: Option<&s
     for row in rows {
         let Some(meter) = meter::find(&row.meter) else { continue };
         let dims = serde_json::from_str(&row.dims).map_err(kernel::Error::internal)?;
-        let series = Series { meter: meter.key, client: row.client, role: row.role_id, unit: row.unit_id, dims };
+        let series =
+            Series { meter: meter.key, client: row.client, role: row.role_id, unit: row.unit_id, dims };
         book.enter(row.id, series);
     }
     Ok(book)
 }
 
 /// Stores series.
-pub async fn series_insert_all(db: &mut impl Executor, tenant: TenantId, rows: &[(i64, Series)]) -> Result<()> {
+pub async fn series_insert_all(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    rows: &[(i64, Series)],
+) -> Result<()> {
     for (part, values) in bulk(db.engine(), rows, 8) {
-        let query =
-            format!("INSERT INTO usage_series (tenant_id, id, meter, version, client, role_id, unit_id, dims) VALUES {values}");
+        let query = format!(
+            "INSERT INTO usage_series (tenant_id, id, meter, version, client, role_id, unit_id, dims) VALUES {values}"
+        );
         execute!(db, {
             let mut statement = sqlx::query(AssertSqlSafe(query.clone()));
             for (id, series) in part {
@@ -214,7 +226,9 @@ impl Stored {
     pub fn cell(&self) -> Result<Cell> {
         let members = match &self.members {
             None => RoaringBitmap::new(),
-            Some(bytes) => RoaringBitmap::deserialize_from(bytes.as_slice()).map_err(kernel::Error::internal)?,
+            Some(bytes) => {
+                RoaringBitmap::deserialize_from(bytes.as_slice()).map_err(kernel::Error::internal)?
+            }
         };
         Ok(Cell { events: self.events, sum: self.sum.into(), members })
     }
