@@ -40,7 +40,7 @@ named! {
     token: CreateTokenResponse, ListTokensResponse, Token, WhoAmIResponse;
     unit: ListUnitsResponse, Unit;
     usage: ListMetersResponse, ListPluginSightingsResponse, ListSettingsObservationsResponse,
-        ListUnapprovedPluginsResponse, QueryUsageResponse;
+        ListUnapprovedPluginsResponse, ListUsageEventsResponse, ListUsageRejectsResponse, QueryUsageResponse;
 }
 
 /// The columns of a table of `message`s, as field names; columns without any value are left out. Empty for a message that
