@@ -35,9 +35,10 @@ impl UsageService for UsageRpc {
         request: Request<pb::ListMetersRequest>,
     ) -> Result<Response<pb::ListMetersResponse>, Status> {
         self.0
-            .serve(request, |ctx, _| async move {
-                let meters = ops::meter_list(&ctx).await?.iter().map(Into::into).collect();
-                Ok(pb::ListMetersResponse { meters })
+            .serve(request, |ctx, r| async move {
+                let page = ops::meter_list(&ctx, r.page_size, &r.page_token).await?;
+                let meters = page.items.iter().map(Into::into).collect();
+                Ok(pb::ListMetersResponse { meters, next_page_token: page.next_page_token })
             })
             .await
     }
