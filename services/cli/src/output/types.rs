@@ -122,9 +122,16 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         "provost.tenant_plugin.v1.TenantPlugin" => {
             &["plugin", "stage", "platform_stage", "stage_override", "readiness", "missing_apps"]
         }
-        "provost.tenant.v1.Tenant" => {
-            &["name", "display_name", "partner", "state", "update_time", "delete_time"]
-        }
+        "provost.tenant.v1.Tenant" => &[
+            "name",
+            "display_name",
+            "partner",
+            "state",
+            "update_time",
+            "delete_time",
+            "erase_time",
+            "erasure",
+        ],
         "provost.token.v1.Token" => &[
             "name",
             "kind",
