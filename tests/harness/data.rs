@@ -25,11 +25,16 @@ pub fn capture(name: &str) -> PathBuf {
 
 /// The log requests in JSON below a capture directory (`""`: all of them), in order.
 pub fn logs(name: &str) -> Vec<Vec<u8>> {
+    requests(name, "logs", "json")
+}
+
+/// The requests about a signal (`logs`, `metrics`) in a form (`json`, `bin`) below a capture directory, in order.
+pub fn requests(name: &str, signal: &str, form: &str) -> Vec<Vec<u8>> {
     let named =
-        |path: &String| path.contains("logs") && Path::new(path).extension().is_some_and(|e| e == "json");
+        |path: &String| path.contains(signal) && Path::new(path).extension().is_some_and(|e| e == form);
     let bodies: Vec<_> =
         files(&capture(name)).into_iter().filter(|(p, _)| named(p)).map(|(_, b)| b).collect();
-    assert!(!bodies.is_empty(), "no log requests in capture `{name}`");
+    assert!(!bodies.is_empty(), "no {signal} requests in capture `{name}`");
     bodies
 }
 

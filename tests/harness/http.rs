@@ -47,7 +47,17 @@ pub async fn get(url: &str) -> Answer {
 
 /// POST of an OTLP/HTTP JSON log request.
 pub async fn post_logs(url: &str, secret: &str, body: impl Into<Bytes>) -> Answer {
+    post_otlp(url, secret, ("logs", "application/json"), body).await
+}
+
+/// POST of an OTLP/HTTP request about a signal (`logs`, `metrics`, `traces`) in a media type.
+pub async fn post_otlp(
+    url: &str,
+    secret: &str,
+    (signal, media): (&str, &str),
+    body: impl Into<Bytes>,
+) -> Answer {
     let bearer = format!("Bearer {secret}");
-    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-    send(Method::POST, &format!("{url}/v1/logs"), &headers, body).await
+    let headers = [("authorization", bearer.as_str()), ("content-type", media)];
+    send(Method::POST, &format!("{url}/v1/{signal}"), &headers, body).await
 }

@@ -12,6 +12,7 @@ use kernel::{
     error::Error,
     execute,
     filter::{Field, Value},
+    hash::telemetry_hash,
     ids::Slug,
     on,
     page::PageKey,
@@ -159,10 +160,10 @@ pub async fn marketplace_find(db: &mut impl Executor, slug: &Slug) -> Result<Opt
 }
 
 pub async fn plugin_insert(tx: &mut Tx<'_>, plugins: &[Plugin]) -> Result<()> {
-    for (rows, values) in bulk(tx.engine(), plugins, 10) {
+    for (rows, values) in bulk(tx.engine(), plugins, 11) {
         let query = format!(
             "INSERT INTO plugin (marketplace_id, id, slug, display_name, description, category, version_id, \
-             create_time, update_time, search_text) VALUES {values}"
+             create_time, update_time, search_text, telemetry_hash) VALUES {values}"
         );
         execute!(tx, {
             let mut statement = sqlx::query(AssertSqlSafe(query.clone()));
@@ -177,7 +178,8 @@ pub async fn plugin_insert(tx: &mut Tx<'_>, plugins: &[Plugin]) -> Result<()> {
                     .bind(row.version_id)
                     .bind(row.create_time)
                     .bind(row.update_time)
-                    .bind(row.search_text());
+                    .bind(row.search_text())
+                    .bind(telemetry_hash(row.slug.as_str(), row.marketplace_slug.as_str()));
             }
             statement
         })?;

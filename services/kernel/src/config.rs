@@ -153,6 +153,12 @@ pub struct Usage {
     pub accept_future_seconds: u64,
     /// Largest telemetry request, bytes.
     pub max_body_bytes: usize,
+    /// Most events that wait to be stored.
+    pub max_waiting_events: usize,
+    /// Least time between two roll-ups of a tenant, milliseconds.
+    pub rollup_interval_ms: u64,
+    /// How often rollups are compared with events, seconds; 0 is never.
+    pub verify_interval_seconds: u64,
 }
 
 /// `[audit]`.

@@ -172,6 +172,10 @@ impl Kernel {
     }
 
     fn wrote(&self, event: &Event) {
+        // usage comes in all the time and changes no row that is remembered
+        if event.noun == "usage" {
+            return;
+        }
         self.authn.touched(event.noun);
         for scope in event.logs() {
             self.rows.changed(*scope);

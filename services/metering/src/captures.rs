@@ -5,28 +5,33 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kernel::{clock::Time, config::Usage, ids::TenantId};
+use kernel::clock::Time;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::{
-    client::KEPT,
-    model::{Batch, Holder, IngestReport, Row, Window},
-    otlp,
+    client::{self, KEPT, Reading},
+    event::{key::dedupe_key, model::UsageEvent},
+    meter,
+    otlp::{Request, Signal},
 };
 
 /// Shortly after the captures were made.
 pub(crate) const NOW: Time = Time::from_micros(1_795_340_000_000_000);
 
-/// Every captured log request of `client` (`codex`, `claude`, or both when empty), in order.
+/// Every captured log request in JSON of `client` (`codex`, `claude`, or both when empty), in order.
 pub(crate) fn captures(client: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    requests(client, "logs", "json")
+}
+
+/// Every captured request of `client` about `signal` (`logs`, `metrics`) in a form (`json`, `bin`), in order.
+pub(crate) fn requests(client: &str, signal: &str, form: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let root = std::env::var_os("PROVOST_DATA").map_or(default, PathBuf::from).join("otlp");
     let mut found = Vec::new();
     for entry in walk(&root.join(client)) {
         let name = entry.file_name().unwrap().to_string_lossy().into_owned();
-        if name.contains("logs") && entry.extension().is_some_and(|e| e == "json") {
+        if name.contains(signal) && entry.extension().is_some_and(|e| e == form) {
             found.push((entry.clone(), std::fs::read(&entry).unwrap()));
         }
     }
@@ -41,20 +46,16 @@ fn walk(dir: &Path) -> Vec<PathBuf> {
     paths.into_iter().flat_map(|p| if p.is_dir() { walk(&p) } else { vec![p] }).collect()
 }
 
-fn window() -> Window {
-    Window::around(
-        NOW,
-        &Usage { accept_past_days: 35, accept_future_seconds: 300, max_body_bytes: 4_194_304 },
-    )
-}
-
-fn rows(body: &[u8]) -> (Vec<Row>, IngestReport) {
-    let batch = Batch::read(&otlp::decode(body).unwrap(), &window());
-    let mut next = 0;
-    batch.rows(TenantId(Uuid::from_u128(7)), Holder::default(), || {
-        next += 1;
-        Uuid::from_u128(next)
-    })
+/// The events of a log request and of its sessions, and how many records are none.
+fn events(body: &[u8]) -> (Vec<UsageEvent>, u64) {
+    let Reading { items, ignored } = client::read(&Request::json(Signal::Logs, body).unwrap());
+    let mut events: Vec<_> = items.into_iter().map(|(_, event)| event.unwrap()).collect();
+    let sessions: BTreeMap<_, _> = events
+        .iter()
+        .filter_map(|e| Some((e.session.clone()?, client::session(e, e.session.as_deref()?))))
+        .collect();
+    events.extend(sessions.into_values());
+    (events, ignored)
 }
 
 /// The log records of a request, each with its attributes as text.
@@ -107,13 +108,14 @@ fn expected(records: &[BTreeMap<String, String>]) -> BTreeMap<String, i64> {
             }
             "skill_activated" => {
                 add("skill.invocations", 1);
-                add("plugin.invocations", i64::from(!get("plugin.name").is_empty()));
+                add("plugin.invocations", i64::from(get("skill.source") == "plugin"));
             }
             "codex.tool_result" => {
                 add("tool.calls", 1);
                 add("app.calls", i64::from(!get("mcp_server").is_empty()));
             }
             "tool_result" => add("tool.calls", 1),
+            "codex.tool_decision" | "tool_decision" => add("decisions", 1),
             _ => {}
         }
     }
@@ -122,10 +124,11 @@ fn expected(records: &[BTreeMap<String, String>]) -> BTreeMap<String, i64> {
     sums
 }
 
-fn sums(rows: &[Row]) -> BTreeMap<String, i64> {
+fn sums(events: &[UsageEvent]) -> BTreeMap<String, i64> {
     let mut sums = BTreeMap::new();
-    for amount in rows.iter().flat_map(|r| &r.event.amounts) {
-        *sums.entry(amount.meter.to_owned()).or_default() += amount.value;
+    for (meter, amount) in events.iter().flat_map(|e| &e.values) {
+        assert!(meter::find(meter).is_some(), "{meter}");
+        *sums.entry(meter.to_string()).or_default() += amount.at_scale(0).unwrap();
     }
     sums
 }
@@ -134,19 +137,15 @@ fn sums(rows: &[Row]) -> BTreeMap<String, i64> {
 fn every_capture_is_read_whole_and_yields_the_figures_in_it() {
     let mut tokens = 0;
     for (path, body) in captures("") {
-        let (rows, report) = rows(&body);
+        let (events, ignored) = events(&body);
         let records = records(&body);
-        assert_eq!(report.rejected, [], "{}", path.display());
-        let events = rows.iter().filter(|r| !r.derived).count();
-        assert_eq!(report.ignored, (records.len() - events) as u64, "{}", path.display());
-        assert_eq!(sums(&rows), expected(&records), "{}", path.display());
-        assert_eq!(
-            rows.iter().map(|r| r.key).collect::<HashSet<_>>().len(),
-            rows.len(),
-            "{}",
-            path.display()
-        );
-        tokens += sums(&rows).get("tokens.input").copied().unwrap_or_default();
+        let sessions = events.iter().filter(|e| e.event_type.ends_with(".session")).count();
+        assert_eq!(ignored as usize, records.len() + sessions - events.len(), "{}", path.display());
+        assert_eq!(sums(&events), expected(&records), "{}", path.display());
+        let tenant = kernel::ids::TenantId(uuid::Uuid::nil());
+        let keys: HashSet<_> = events.iter().map(|e| dedupe_key(tenant, &e.source, &e.id)).collect();
+        assert_eq!(keys.len(), events.len(), "{}", path.display());
+        tokens += sums(&events).get("tokens.input").copied().unwrap_or_default();
     }
     assert!(tokens > 0);
 }
@@ -157,7 +156,7 @@ fn the_two_captures_of_the_quickstart_yield_known_figures() {
     for (path, body) in captures("") {
         let path = path.to_string_lossy();
         if path.contains("run2-managed-plugin-mcp-json") || path.contains("03-skill-details") {
-            for (meter, sum) in sums(&rows(&body).0) {
+            for (meter, sum) in sums(&events(&body).0) {
                 *all.entry(meter).or_default() += sum;
             }
         }
@@ -196,13 +195,12 @@ const PRIVATE: &[&str] = &[
 
 /// Everything about a request that reaches the store or an answer.
 fn kept(body: &[u8]) -> String {
-    let (rows, report) = rows(body);
-    let mut texts = vec![report.message(), serde_json::to_string(&report).unwrap()];
-    for row in rows {
+    let mut texts = Vec::new();
+    for event in events(body).0 {
         // as JSON and as what the JSON says: escapes must not hide anything
-        let values: BTreeMap<String, Value> = serde_json::from_str(&row.event.attributes).unwrap();
+        let values: BTreeMap<String, Value> = serde_json::from_str(&event.attributes).unwrap();
         texts.extend(values.into_values().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)));
-        texts.extend([row.event.attributes, row.event.id, row.event.event_type.to_owned()]);
+        texts.push(format!("{event:?}"));
     }
     texts.join("\n")
 }
@@ -299,13 +297,25 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 /// Reads whatever it is; what holds of every answer is checked.
 fn try_read(body: &[u8]) {
-    let Ok(logs) = otlp::decode(body) else { return };
-    let records: usize = logs.resources.iter().map(|r| r.records().count()).sum();
-    let batch = Batch::read(&logs, &window());
-    let told = batch.events.len() + batch.report.rejected.len();
-    assert_eq!(told as u64 + batch.report.ignored, records as u64);
-    for event in &batch.events {
-        assert!(event.amounts.iter().all(|a| a.value > 0));
+    for signal in [Signal::Logs, Signal::Metrics, Signal::Traces] {
+        if let Ok(request) = Request::json(signal, body) {
+            try_request(&request);
+        }
+        if let Ok(request) = Request::protobuf(signal, body) {
+            try_request(&request);
+        }
+    }
+}
+
+fn try_request(request: &Request<'_>) {
+    let mut items = 0_u64;
+    request.for_each(&mut |_, _, _| items += 1);
+    let reading = client::read(request);
+    assert_eq!(reading.items.len() as u64 + reading.ignored, items);
+    assert!(reading.items.is_sorted_by_key(|(at, _)| *at));
+    for event in reading.items.iter().filter_map(|(_, item)| item.as_ref().ok()) {
+        assert!(event.values.iter().all(|(_, value)| !value.is_negative() && !value.is_zero()));
+        assert!(!event.id.is_empty() && !event.source.is_empty() && !event.event_type.is_empty());
         assert!(serde_json::from_str::<Value>(&event.attributes).unwrap().is_object());
     }
 }
@@ -316,7 +326,13 @@ proptest! {
     #[test]
     fn arbitrary_json_is_read_or_refused(json in any_json()) {
         try_read(&serde_json::to_vec(&json).unwrap());
-        try_read(&serde_json::to_vec(&json!({"resourceLogs": json})).unwrap());
+        for list in ["resourceLogs", "resourceMetrics", "resourceSpans"] {
+            try_read(&serde_json::to_vec(&json!({list: json})).unwrap());
+        }
+        let metric = json!({"name": "claude_code.token.usage", "sum": {"dataPoints": [json], "aggregationTemporality": 1, "isMonotonic": true}});
+        let claude = json!({"attributes": [{"key": "service.name", "value": {"stringValue": "claude-code"}}]});
+        try_read(&serde_json::to_vec(&json!({"resourceMetrics": [{"resource": claude, "scopeMetrics": [{"metrics": [metric, json]}]}]})).unwrap());
+        try_read(&serde_json::to_vec(&json!({"resourceSpans": [{"scopeSpans": [{"spans": [json]}]}]})).unwrap());
         let scope = json!({"logRecords": [json]});
         let resource = json!({"attributes": [{"key": "service.name", "value": {"stringValue": "codex_exec"}}]});
         try_read(&serde_json::to_vec(&json!({"resourceLogs": [{"resource": resource, "scopeLogs": [scope]}]})).unwrap());
@@ -326,12 +342,24 @@ proptest! {
     fn a_capture_with_one_node_exchanged_is_read_or_refused(
         which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), new in any_json(),
     ) {
-        let captures = captures("");
+        let captures = [captures(""), requests("claude", "metrics", "json")].concat();
         let mut request: Value = serde_json::from_slice(&which.get(&captures).1).unwrap();
         let mut nodes = Vec::new();
         pointers(&request, "", &mut nodes);
         *request.pointer_mut(&nodes[at.index(nodes.len())]).unwrap() = new;
         try_read(&serde_json::to_vec(&request).unwrap());
+    }
+
+    #[test]
+    fn protobuf_with_bytes_exchanged_or_cut_off_is_read_or_refused(
+        which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let captures = [requests("codex", "logs", "bin"), requests("codex", "metrics", "bin")].concat();
+        let mut body = which.get(&captures).1.clone();
+        let at = at.index(body.len());
+        try_read(&body[..at]);
+        body[at] = byte;
+        try_read(&body);
     }
 
     #[test]
@@ -341,7 +369,7 @@ proptest! {
         let captures = captures("");
         let mut body = which.get(&captures).1.trim_ascii_end().to_vec();
         let at = at.index(body.len());
-        let cut = otlp::decode(&body[..at]);
+        let cut = Request::json(Signal::Logs, &body[..at]);
         prop_assert!(cut.is_err(), "a request cut off at byte {} was taken", at);
         body[at] = byte;
         try_read(&body);

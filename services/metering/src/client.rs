@@ -1,227 +1,155 @@
-//! The assistants that are understood: from a log record to a usage event, with nothing private left in it.
+//! The assistants that are understood: from what their telemetry says to usage events, with nothing private left in them.
+//!
+//! One file an assistant, mostly tables; a file for any other that speaks the semantic conventions of OpenTelemetry for
+//! generative AI; and what all of them share: [`reading`] (time, id, quantities, what is kept) and [`table`].
 
-use std::collections::BTreeMap;
-
-use kernel::clock::Time;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::{
-    model::{Amount, Code, Digest, Rejection, UsageEvent},
-    otlp::{Attributes, MAX_ATTRIBUTES, Record, Value},
+    event::{
+        model::{Code, Dims, Rejection, UsageEvent},
+        ops::session_id,
+    },
+    meter,
+    otlp::{Item, MAX_ATTRIBUTES, Request, Resource, Signal},
 };
 
 mod claude;
 mod codex;
+mod gen_ai;
 mod kept;
+mod reading;
+mod table;
 
-pub use kept::KEPT;
+pub use kept::{KEPT, KEPT_OF_GEN_AI, KEPT_OF_METRICS};
+pub use reading::{MAX_SESSION, MAX_VALUE};
 
-/// Longest value that is kept, in bytes.
-pub const MAX_VALUE: usize = 1_024;
-/// Longest session id, in bytes.
-pub const MAX_SESSION: usize = 256;
-/// Most that one event may add to a meter. A year of the busiest organisation stays far below what 64 bits hold, so
-/// that no client can make a sum overflow.
-pub const MAX_AMOUNT: i64 = 1_000_000_000_000;
+use table::Adapter;
 
-/// An assistant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Client {
-    /// Codex in all its forms (`codex_exec`, `codex_cli_rs`, …).
-    Codex,
-    /// Claude Code.
-    ClaudeCode,
+/// What an assistant's module makes of an item.
+#[derive(Debug)]
+enum Read {
+    /// Not from anything that is understood.
+    Stranger,
+    /// Understood, and says nothing about use.
+    Nothing,
+    /// One counted thing, or why it is refused.
+    Event(Result<Box<UsageEvent>, Rejection>),
 }
 
-impl Client {
-    /// The assistant that names its process so.
-    pub fn of(service: &str) -> Option<Self> {
-        match service {
-            "claude-code" => Some(Self::ClaudeCode),
-            codex if codex.starts_with("codex") => Some(Self::Codex),
-            _ => None,
-        }
-    }
-
-    /// As stored and as in answers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Codex => "codex",
-            Self::ClaudeCode => "claude-code",
-        }
-    }
-
-    /// The source of its events (CloudEvents): with the id it tells one event from another.
-    pub fn source(self) -> &'static str {
-        match self {
-            Self::Codex => "otlp/codex",
-            Self::ClaudeCode => "otlp/claude-code",
-        }
-    }
-
-    /// Type of the event that a session makes.
-    fn session_type(self) -> &'static str {
-        match self {
-            Self::Codex => "codex.session",
-            Self::ClaudeCode => "claude_code.session",
-        }
-    }
-
-    /// Attribute that names the session.
-    fn session_key(self) -> &'static str {
-        match self {
-            Self::Codex => "conversation.id",
-            Self::ClaudeCode => "session.id",
-        }
-    }
-
-    /// Attributes whose values make an event's id, besides its type, time and trace. Ids rest on these lists: what was
-    /// sent before a change of them would be counted again when it is sent again after it.
-    fn identity(self) -> &'static [&'static str] {
-        match self {
-            Self::Codex => codex::IDENTITY,
-            Self::ClaudeCode => claude::IDENTITY,
-        }
+impl From<Result<UsageEvent, Rejection>> for Read {
+    fn from(result: Result<UsageEvent, Rejection>) -> Self {
+        Self::Event(result.map(Box::new))
     }
 }
 
-/// What an assistant's own module makes of a record: the event's type and what it adds to which meter.
-type Reading = (&'static str, Vec<Amount>);
-
-/// Reads a record of the process that calls itself `service`. `None`: it is no event, or one that says nothing about
-/// use.
-pub fn read(service: &str, record: &Record<'_>) -> Option<Result<UsageEvent, Rejection>> {
-    let Some(client) = Client::of(service) else {
-        let message =
-            "`service.name` is neither `codex…` nor `claude-code`; send the telemetry of those two only";
-        return Some(Err(Rejection::new(Code::UnknownClient, message)));
+/// The event that a session of `event` makes: it is what `sessions` counts. Its id is made of the session's alone.
+pub fn session(event: &UsageEvent, session: &str) -> UsageEvent {
+    let adapter = Adapter::of_source(&event.source);
+    let (event_type, key): (Cow<'static, str>, _) = match adapter {
+        Some(adapter) => (adapter.session_type.into(), adapter.session_key),
+        None => (format!("{}.session", event.client).into(), "session.id"),
     };
-    if record.attributes.overflow() {
-        let message = format!("has more than {MAX_ATTRIBUTES} attributes");
-        return Some(Err(Rejection::new(Code::TooLarge, message)));
-    }
-    let name = record.attributes.text("event.name")?;
-    let reading = match client {
-        Client::Codex => codex::read(name, &record.attributes),
-        Client::ClaudeCode => claude::read(name, &record.attributes),
-    }?;
-    Some(reading.and_then(|reading| event(client, reading, record)))
-}
-
-/// The event that a session makes: it is what `sessions` counts. Its id is made of the session's alone, so whichever
-/// record of a session arrives first and however often a session is resumed, it is counted once.
-pub fn session(client: Client, session: &str, time: Time) -> UsageEvent {
-    let event_type = client.session_type();
     UsageEvent {
-        client,
+        source: event.source.clone(),
+        id: session_id(&event_type, session),
         event_type,
-        id: Digest::of(&[event_type.as_bytes(), session.as_bytes()]).hex(),
-        time,
+        client: event.client.clone(),
+        time: event.time,
+        timed: true,
         session: None,
-        attributes: json(&BTreeMap::from([(client.session_key(), serde_json::Value::from(session))])),
-        amounts: vec![Amount { meter: crate::meter::SESSIONS, value: 1 }],
+        dims: Dims::default(),
+        values: reading::values([(meter::SESSIONS, 1)]),
+        attributes: reading::json(&BTreeMap::from([(key, serde_json::Value::from(session))])),
+        claim: None,
+        observation: None,
     }
 }
 
-fn event(
-    client: Client,
-    (event_type, amounts): Reading,
-    record: &Record<'_>,
-) -> Result<UsageEvent, Rejection> {
-    let (time, said) = time(record)?;
-    let session = record.attributes.text(client.session_key());
-    if session.is_some_and(|s| s.len() > MAX_SESSION) {
-        let message = format!("`{}` has more than {MAX_SESSION} bytes", client.session_key());
-        return Err(Rejection::new(Code::TooLarge, message));
-    }
-    Ok(UsageEvent {
-        client,
-        event_type,
-        id: id(client, event_type, &said, record),
-        time,
-        session: session.map(str::to_owned),
-        attributes: kept(&record.attributes)?,
-        amounts,
-    })
+/// What a request says, item by item.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// Its events and what is refused, by position in the request, in order.
+    pub items: Vec<(usize, Result<UsageEvent, Rejection>)>,
+    /// How many items are no events, or say nothing about use.
+    pub ignored: u64,
 }
 
-/// When it happened, and the words in which the record says so. Codex leaves `timeUnixNano` 0.
-fn time(record: &Record<'_>) -> Result<(Time, String), Rejection> {
-    let nanos = [record.time_unix_nano, record.observed_time_unix_nano].into_iter().find(|n| *n != 0);
-    if let Some(nanos) = nanos {
-        let time = Time::from_nanos(nanos)
-            .ok_or_else(|| Rejection::new(Code::Future, "its time is beyond year 9999"))?;
-        return Ok((time, nanos.to_string()));
-    }
-    let text = record.attributes.text("event.timestamp").unwrap_or_default();
-    let time = Time::parse("event.timestamp", text).map_err(|_| {
-        let message =
-            "says no time: `timeUnixNano`, `observedTimeUnixNano` and `event.timestamp` are all missing";
-        Rejection::new(Code::MissingTime, message)
-    })?;
-    Ok((time, text.to_owned()))
+/// Reads all items of a request.
+pub fn read(request: &Request<'_>) -> Reading {
+    let mut reader = Reader::default();
+    request.for_each(&mut |at, resource, item| reader.item(at, resource, item.as_ref()));
+    reader.finish(request.signal)
 }
 
-/// Neither client sends an id. The time is part of it because a session that is resumed numbers its events anew.
-fn id(client: Client, event_type: &str, said: &str, record: &Record<'_>) -> String {
-    let values: Vec<_> = client
-        .identity()
-        .iter()
-        .map(|key| record.attributes.get(key).map(Value::to_text).unwrap_or_default())
-        .collect();
-    let fixed = [event_type, said, &record.trace_id, &record.span_id];
-    let parts: Vec<_> =
-        fixed.into_iter().chain(values.iter().map(AsRef::as_ref)).map(str::as_bytes).collect();
-    Digest::of(&parts).hex()
+#[derive(Default)]
+struct Reader {
+    reading: Reading,
+    position: usize,
+    /// Positions of what nobody understands, by resource; one resource that anything is understood of is no stranger.
+    strangers: BTreeMap<usize, Strangers>,
 }
 
-/// The attributes that may be kept, as JSON with sorted keys. The only way from a record into the store.
-fn kept(attributes: &Attributes<'_>) -> Result<String, Rejection> {
-    let mut map = BTreeMap::new();
-    for (key, value) in attributes.iter() {
-        let Ok(at) = KEPT.binary_search(&key) else { continue };
-        let key = KEPT.get(at).copied().unwrap_or_default();
-        if *value == Value::Empty || map.contains_key(key) {
-            continue;
-        }
-        let value = match value {
-            Value::Int(int) => serde_json::Value::from(*int),
-            Value::Bool(bool) => serde_json::Value::from(*bool),
-            other => serde_json::Value::from(other.to_text()),
+#[derive(Default)]
+struct Strangers {
+    positions: Vec<usize>,
+    understood: bool,
+}
+
+impl Reader {
+    fn item(&mut self, resource_at: usize, resource: &Resource<'_>, item: Option<&Item<'_>>) {
+        let position = self.position;
+        self.position += 1;
+        let Some(item) = item else {
+            let message = "has a field of the wrong type";
+            self.reading.items.push((position, Err(Rejection::new(Code::Malformed, message))));
+            return;
         };
-        if value.as_str().is_some_and(|text| text.len() > MAX_VALUE) {
-            return Err(Rejection::new(Code::TooLarge, format!("`{key}` has more than {MAX_VALUE} bytes")));
+        let read = match Adapter::of(&resource.service) {
+            _ if attributes(item).overflow() => {
+                let message = format!("has more than {MAX_ATTRIBUTES} attributes");
+                Read::Event(Err(Rejection::new(Code::TooLarge, message)))
+            }
+            Some(adapter) => adapter.read(item),
+            None => gen_ai::read(resource, item),
+        };
+        let strangers = self.strangers.entry(resource_at).or_default();
+        match read {
+            Read::Stranger => strangers.positions.push(position),
+            Read::Nothing => {
+                strangers.understood = true;
+                self.reading.ignored += 1;
+            }
+            Read::Event(event) => {
+                strangers.understood = true;
+                self.reading.items.push((position, event.map(|event| *event)));
+            }
         }
-        map.insert(key, value);
     }
-    Ok(json(&map))
-}
 
-fn json(map: &BTreeMap<&'static str, serde_json::Value>) -> String {
-    // a map with text keys always has a JSON form
-    serde_json::to_string(map).unwrap_or_default()
-}
-
-/// A quantity: a whole number from 0 to [`MAX_AMOUNT`], as a number or as text; 0 when missing.
-fn quantity(attributes: &Attributes<'_>, key: &str) -> Result<i64, Rejection> {
-    let text = attributes.get(key).map(Value::to_text).unwrap_or_default();
-    if text.is_empty() {
-        return Ok(0);
-    }
-    let value: i64 = text.parse().map_err(|_| {
-        Rejection::new(Code::NotExact, format!("`{key}` is not a whole number that 64 bits hold"))
-    })?;
-    match value {
-        negative if negative < 0 => Err(Rejection::new(Code::Negative, format!("`{key}` is negative"))),
-        huge if huge > MAX_AMOUNT => {
-            Err(Rejection::new(Code::TooLarge, format!("`{key}` is more than {MAX_AMOUNT}")))
+    fn finish(mut self, signal: Signal) -> Reading {
+        for strangers in self.strangers.into_values() {
+            // a span is sent to whoever collects them; that nobody here counts it is no fault of the sender
+            if strangers.understood || signal == Signal::Traces {
+                self.reading.ignored += strangers.positions.len() as u64;
+                continue;
+            }
+            let message = "`service.name` is neither `codex…` nor `claude-code`, and nothing in it is named `gen_ai.…`; \
+                           send the telemetry of assistants only";
+            let refuse = |position| (position, Err(Rejection::new(Code::UnknownClient, message)));
+            self.reading.items.extend(strangers.positions.into_iter().map(refuse));
         }
-        value => Ok(value),
+        self.reading.items.sort_by_key(|(position, _)| *position);
+        self.reading
     }
 }
 
-/// What is not zero.
-fn amounts<const N: usize>(all: [(&'static str, i64); N]) -> Vec<Amount> {
-    all.into_iter().filter(|(_, value)| *value != 0).map(|(meter, value)| Amount { meter, value }).collect()
+fn attributes<'i, 'a>(item: &'i Item<'a>) -> &'i crate::otlp::Attributes<'a> {
+    match item {
+        Item::Log(log) => &log.attributes,
+        Item::Point(point) => &point.attributes,
+        Item::Span(span) => &span.attributes,
+    }
 }
 
 #[cfg(test)]

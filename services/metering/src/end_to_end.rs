@@ -1,17 +1,13 @@
 //! Telemetry in over HTTP, figures out, through a real kernel on the embedded database.
 
-use std::{io::Write as _, sync::Arc};
+use std::io::Write as _;
 
 use flate2::{Compression, write::GzEncoder};
 use http::StatusCode;
 use proto::usage::v1::{self as pb, UsageDimension as By, usage_service_server::UsageService as _};
 use serde_json::{Value, json};
 
-use crate::{
-    captures::{NOW, captures},
-    ops, otlp,
-    rpc::UsageRpc,
-};
+use crate::captures::{NOW, captures};
 
 mod house;
 
@@ -58,18 +54,13 @@ async fn captures_count_once_under_the_role_of_the_time() {
     let by_role = house.figures(&["tokens.output"], &[By::Role]).await;
     assert_eq!(by_role, [texts([role, "", "", "", "tokens.output", "167"])]);
 
-    let (events, amounts, audited) = (
-        house.count("usage_event").await,
-        house.count("usage_amount").await,
-        house.count("audit_pending").await,
-    );
+    let (events, audited) = (house.count("usage_event").await, house.count("audit_pending").await);
     for (part, token) in [(CODEX, 0), (CLAUDE, 1)] {
         for body in capture(part) {
             assert_eq!(house.json(&house.tokens[token], &body).await.0, StatusCode::OK);
         }
     }
     assert_eq!(house.count("usage_event").await, events);
-    assert_eq!(house.count("usage_amount").await, amounts);
     assert_eq!(house.count("audit_pending").await, audited, "a repetition changes nothing and is no act");
 
     house.change("UPDATE role SET delete_time = 1 WHERE slug = 'sales'").await;
@@ -105,7 +96,8 @@ async fn the_figures_of_a_dimension_add_up_to_the_total() {
     assert!(total.len() >= 9, "{total:?}");
     for dimension in [By::Role, By::Unit, By::Principal, By::Client] {
         let parts = house.figures(&[], &[dimension]).await;
-        for whole in &total {
+        // a principal that is in several groups is one in all
+        for whole in total.iter().filter(|f| f[4] != "active_principals") {
             let of = parts.iter().filter(|p| p[4] == whole[4]).map(|p| p[5].parse::<i64>().unwrap());
             assert_eq!(of.sum::<i64>().to_string(), whole[5], "{dimension:?} {}", whole[4]);
         }
@@ -120,11 +112,11 @@ async fn the_figures_of_a_dimension_add_up_to_the_total() {
 async fn a_known_event_with_other_content_is_a_conflict_and_is_not_counted() {
     let house = House::build().await;
     let body = capture(CLAUDE).pop().unwrap();
-    let ctx = house.ctx(&house.tokens[0]).await;
-    let first = ops::usage_ingest(&ctx, &otlp::decode(&body).unwrap()).await.unwrap();
-    assert_eq!((first.accepted, first.duplicates, first.conflicts, first.ignored), (1, 0, 0, 1));
-    let again = ops::usage_ingest(&ctx, &otlp::decode(&body).unwrap()).await.unwrap();
-    assert_eq!((again.accepted, again.duplicates, again.conflicts, again.ignored), (0, 1, 0, 1));
+    for _ in 0..2 {
+        let answer = house.json(&house.tokens[0], &body).await;
+        assert_eq!(answer, (StatusCode::OK, json!({"partialSuccess": {}})));
+        assert_eq!(house.count("usage_event").await, 2, "the request and its session");
+    }
     let before = house.figures(&[], &[]).await;
     let mut other: Value = serde_json::from_slice(&body).unwrap();
     let attributes = other.pointer_mut("/resourceLogs/0/scopeLogs/0/logRecords/0/attributes").unwrap();
@@ -166,7 +158,7 @@ async fn what_cannot_be_taken_is_refused_with_a_status_and_nothing_is_stored() {
     let bomb = bomb.finish().unwrap();
     assert!(bomb.len() < 10_000);
     let cut = body[..body.len() - 9].to_vec();
-    let protobuf = ("content-type", "application/x-protobuf");
+    let other = ("content-type", "text/plain");
     let records = format!(
         "{{\"resourceLogs\":[{{\"scopeLogs\":[{{\"logRecords\":[{}{{}}]}}]}}]}}",
         "{},".repeat(10_000)
@@ -182,7 +174,7 @@ async fn what_cannot_be_taken_is_refused_with_a_status_and_nothing_is_stored() {
         (maria, vec![json_type, gzip], bomb, 413, "LIMIT_EXCEEDED"),
         (maria, vec![json_type], vec![b' '; 200_001], 413, "LIMIT_EXCEEDED"),
         (maria, vec![json_type], records.into_bytes(), 413, "LIMIT_EXCEEDED"),
-        (maria, vec![protobuf], body.clone(), 415, "INVALID_FIELD"),
+        (maria, vec![other], body.clone(), 415, "INVALID_FIELD"),
         (maria, vec![], body.clone(), 415, "INVALID_FIELD"),
         (maria, vec![json_type, ("content-encoding", "br")], body.clone(), 415, "INVALID_FIELD"),
     ] {
@@ -227,7 +219,7 @@ async fn without_its_database_the_server_says_when_to_come_back() {
 #[tokio::test]
 async fn questions_that_make_no_sense_are_refused_and_meters_are_listed() {
     let house = House::build().await;
-    let rpc = UsageRpc(Arc::clone(&house.kernel));
+    let rpc = house.rpc();
     let good =
         pb::QueryUsageRequest { parent: "tenants/acme".to_owned(), ..pb::QueryUsageRequest::default() };
     let ask = |request| rpc.query_usage(House::call(&house.tokens[3], request));

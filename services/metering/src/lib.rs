@@ -1,8 +1,9 @@
-//! What was used: telemetry of assistants in, figures out.
+//! What was used: usage events in, figures out.
 //!
-//! One request passes through in this order: [`http`] (the wire of OTLP/HTTP), [`otlp`] (bytes to records), [`client`]
-//! (a record of a known assistant to an event without private content), [`model`] (keys, window, attribution), [`ops`]
-//! and [`store`]. Only the last two touch the database.
+//! An event comes in by gRPC, as a CloudEvent ([`event`]) or as telemetry of an assistant ([`http`], [`grpc`], [`otlp`], [`client`]); whichever way, it
+//! ends in [`event::ops`] and in a group commit ([`event::writer`]). The roller ([`rollup`]) sums events up behind it, and a
+//! question ([`query`]) is answered from the rollups and the events that are not in them yet. [`claim`] decides which of several
+//! ways to tell the same counts, [`observation`] keeps what telemetry says besides.
 
 #![cfg_attr(
     test,
@@ -21,31 +22,46 @@ use kernel::{Kernel, authz::Action};
 use proto::usage::v1::usage_service_server::UsageServiceServer;
 use tonic::service::RoutesBuilder;
 
+pub mod claim;
 pub mod client;
+pub mod event;
+pub mod grpc;
 pub mod http;
 pub mod meter;
-pub mod model;
-pub mod ops;
+pub mod observation;
 pub mod otlp;
+pub mod query;
+pub mod rollup;
 pub mod rpc;
-pub mod store;
 
 #[cfg(test)]
 mod captures;
 #[cfg(test)]
 mod end_to_end;
 
+pub use event::writer::Writer;
 pub use http::http_routes;
+pub use rollup::{roller::spawn_roller, verify::spawn_verifier};
 
-/// What usage can be asked for, telemetry included.
+/// What is asked of events and figures.
+const FIGURES: &[Action] = &[
+    event::ops::INGEST,
+    event::http::SEND,
+    event::list::EVENTS,
+    event::list::REJECTS,
+    query::ops::QUERY,
+    query::ops::LIST_METERS,
+];
+
+/// What usage can be asked for, events included.
 pub fn actions() -> impl Iterator<Item = &'static Action> {
-    ops::ACTIONS.iter()
+    FIGURES.iter().chain(http::ACTIONS).chain(observation::ops::ACTIONS)
 }
 
 /// Adds this slice's services.
-pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>) {
+pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>, writer: &Arc<Writer>) {
     let limit = kernel.config.server.max_message_bytes;
-    routes.add_service(
-        UsageServiceServer::new(rpc::UsageRpc(Arc::clone(kernel))).max_decoding_message_size(limit),
-    );
+    let usage = rpc::UsageRpc { kernel: Arc::clone(kernel), writer: Arc::clone(writer) };
+    routes.add_service(UsageServiceServer::new(usage).max_decoding_message_size(limit));
+    grpc::add_services(routes, writer);
 }

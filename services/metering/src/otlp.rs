@@ -1,27 +1,127 @@
-//! OTLP logs: the bytes of a request, taken apart into records. Knows no assistant and no database.
+//! OTLP: the bytes of a request, taken apart into log records, data points and spans. Knows no assistant and no database.
 //!
 //! The JSON form is read by structures of our own (the public OTLP/JSON mapping). Those of `opentelemetry-proto` read
 //! the real clients too, but refuse a whole request for one field that is `null` or one record that is malformed, copy
-//! every prompt and tool output of the body before anybody can decide to drop it, and read without bounds. Here a record
-//! is borrowed from the body and read when its turn comes, so a bad one costs itself and not its neighbours.
+//! every prompt and tool output of the body before anybody can decide to drop it, and read without bounds. Here an item
+//! is borrowed from the body and read when its turn comes, so a bad one costs itself and not its neighbours. Protobuf is
+//! read by those structures: it has no half-readable records, and both forms come out as the same items.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
+mod attributes;
 mod json;
+mod protobuf;
 
-pub use json::{Logs, ResourceLogs, decode};
+pub use attributes::{Attributes, MAX_ATTRIBUTES, Value};
+pub use protobuf::{Logs, Message, Metrics, Traces};
 
-/// Most records in a request.
-pub const MAX_RECORDS: usize = 10_000;
-/// Most attributes of a record; also of a resource, where the rest is not looked at.
-pub const MAX_ATTRIBUTES: usize = 128;
+use kernel::{Error, Result};
 
-/// One log record, borrowed from the body.
+/// Most log records, data points or spans in a request.
+pub const MAX_ITEMS: usize = 10_000;
+
+/// What a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Log records.
+    Logs,
+    /// Data points of metrics.
+    Metrics,
+    /// Spans.
+    Traces,
+}
+
+impl Signal {
+    /// Its items, as messages name them.
+    pub fn items(self) -> &'static str {
+        match self {
+            Self::Logs => "log records",
+            Self::Metrics => "data points",
+            Self::Traces => "spans",
+        }
+    }
+}
+
+/// A request taken apart, its items not yet read.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// What it is about.
+    pub signal: Signal,
+    body: Body<'a>,
+}
+
+#[derive(Debug)]
+enum Body<'a> {
+    Json(json::Request<'a>),
+    Protobuf(Message),
+}
+
+impl<'a> Request<'a> {
+    /// Takes a request in JSON apart. Refuses it whole when it is cut off, no JSON, not of the form that the signal has
+    /// (`{"resourceLogs":[…]}`), or holds more than [`MAX_ITEMS`].
+    pub fn json(signal: Signal, body: &'a [u8]) -> Result<Self> {
+        let request = json::decode(signal, body)?;
+        bounded(signal, request.count())?;
+        Ok(Self { signal, body: Body::Json(request) })
+    }
+
+    /// Takes a request in protobuf apart. Refuses it whole when it is not readable as one.
+    pub fn protobuf(signal: Signal, body: &[u8]) -> Result<Self> {
+        let request = protobuf::decode(signal, body)?;
+        Self::of(request)
+    }
+
+    /// A message that was decoded elsewhere.
+    pub fn of(message: impl Into<Message>) -> Result<Self> {
+        let request = message.into();
+        let signal = request.signal();
+        bounded(signal, request.count())?;
+        Ok(Self { signal, body: Body::Protobuf(request) })
+    }
+
+    /// Shows every item in order, with the number of its resource; `None` for one that is JSON and nothing of the signal.
+    pub fn for_each(&self, visit: &mut dyn FnMut(usize, &Resource<'_>, Option<Item<'_>>)) {
+        match &self.body {
+            Body::Json(request) => request.for_each(visit),
+            Body::Protobuf(request) => request.for_each(visit),
+        }
+    }
+}
+
+fn bounded(signal: Signal, count: usize) -> Result<()> {
+    if count <= MAX_ITEMS {
+        return Ok(());
+    }
+    let message = format!("the request holds {count} {}; send at most {MAX_ITEMS} at a time", signal.items());
+    Err(Error::Limit { limit: "otlp.records".to_owned(), message })
+}
+
+/// The process that speaks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resource<'a> {
+    /// `service.name`, or empty.
+    pub service: Cow<'a, str>,
+    /// `service.instance.id`, or empty.
+    pub instance: Cow<'a, str>,
+}
+
+/// One thing that a process says.
+#[derive(Debug)]
+pub enum Item<'a> {
+    /// In a log request.
+    Log(Log<'a>),
+    /// In a metric request.
+    Point(Point<'a>),
+    /// In a trace request.
+    Span(Span<'a>),
+}
+
+/// One log record.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Record<'a> {
+pub struct Log<'a> {
     /// When it happened, nanoseconds since the epoch; 0 when the client did not say.
     #[serde(deserialize_with = "json::nanos")]
     pub time_unix_nano: u64,
@@ -34,70 +134,65 @@ pub struct Record<'a> {
     /// W3C span id in hex, or empty.
     #[serde(borrow, deserialize_with = "json::text")]
     pub span_id: Cow<'a, str>,
+    /// The name of the event in the newer place for it; many clients have `event.name` in the attributes instead.
+    #[serde(borrow, deserialize_with = "json::text")]
+    pub event_name: Cow<'a, str>,
     /// What it says.
     #[serde(borrow, deserialize_with = "json::attributes")]
     pub attributes: Attributes<'a>,
 }
 
-/// Attributes in the order in which they came, at most [`MAX_ATTRIBUTES`].
-#[derive(Debug, Default)]
-pub struct Attributes<'a> {
-    list: Vec<(Cow<'a, str>, Value<'a>)>,
-    overflow: bool,
+/// How a metric adds up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A sum; `delta`: since the last report, and never falling.
+    Sum {
+        /// What it adds to what was reported before, rather than replacing it.
+        delta: bool,
+    },
+    /// A histogram, of which the sum is read.
+    Histogram {
+        /// Likewise.
+        delta: bool,
+    },
+    /// A gauge, a summary, an exponential histogram, or a kind that is not known.
+    Other,
 }
 
-impl<'a> Attributes<'a> {
-    /// The value under `key`; the first one, where a client repeats itself.
-    pub fn get(&self, key: &str) -> Option<&Value<'a>> {
-        self.list.iter().find(|(k, _)| k == key).map(|(_, v)| v)
-    }
-
-    /// The text under `key`, if it is text and not empty.
-    pub fn text(&self, key: &str) -> Option<&str> {
-        match self.get(key) {
-            Some(Value::Text(text)) if !text.is_empty() => Some(text),
-            _ => None,
-        }
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value<'a>)> {
-        self.list.iter().map(|(k, v)| (k.as_ref(), v))
-    }
-
-    /// Whether there were more than [`MAX_ATTRIBUTES`].
-    pub fn overflow(&self) -> bool {
-        self.overflow
-    }
+/// One data point.
+#[derive(Debug)]
+pub struct Point<'a> {
+    /// Name of its metric.
+    pub metric: Cow<'a, str>,
+    /// How the metric adds up.
+    pub kind: Kind,
+    /// From when, nanoseconds since the epoch; 0 when the client did not say.
+    pub start_time_unix_nano: u64,
+    /// Until when, likewise.
+    pub time_unix_nano: u64,
+    /// The sum; [`Value::Empty`] where there is none.
+    pub value: Value<'a>,
+    /// What it is about.
+    pub attributes: Attributes<'a>,
 }
 
-/// A value. Clients disagree on types (`"true"`, `"200"`, `200`), so readers go by what it says.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value<'a> {
-    /// Text.
-    Text(Cow<'a, str>),
-    /// A whole number.
-    Int(i64),
-    /// A boolean.
-    Bool(bool),
-    /// A floating-point number; never used as a quantity unless it is whole.
-    Double(f64),
-    /// Several.
-    List(Vec<Value<'a>>),
-    /// Nothing, or something of a kind that is not kept (maps, bytes).
-    Empty,
-}
-
-impl Value<'_> {
-    /// As one line of text; empty for nothing. Lists are joined with commas.
-    pub fn to_text(&self) -> Cow<'_, str> {
-        match self {
-            Self::Text(text) => Cow::Borrowed(text),
-            Self::Int(int) => Cow::Owned(int.to_string()),
-            Self::Bool(bool) => Cow::Borrowed(if *bool { "true" } else { "false" }),
-            Self::Double(double) => Cow::Owned(double.to_string()),
-            Self::List(values) => Cow::Owned(values.iter().map(Self::to_text).collect::<Vec<_>>().join(",")),
-            Self::Empty => Cow::Borrowed(""),
-        }
-    }
+/// One span.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Span<'a> {
+    /// W3C trace id in hex.
+    #[serde(borrow, deserialize_with = "json::text")]
+    pub trace_id: Cow<'a, str>,
+    /// W3C span id in hex.
+    #[serde(borrow, deserialize_with = "json::text")]
+    pub span_id: Cow<'a, str>,
+    /// When it began, nanoseconds since the epoch.
+    #[serde(deserialize_with = "json::nanos")]
+    pub start_time_unix_nano: u64,
+    /// When it ended, likewise.
+    #[serde(deserialize_with = "json::nanos")]
+    pub end_time_unix_nano: u64,
+    /// What it says.
+    #[serde(borrow, deserialize_with = "json::attributes")]
+    pub attributes: Attributes<'a>,
 }

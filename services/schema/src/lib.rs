@@ -3,6 +3,10 @@
 
 use sqlx::{PgConnection, SqliteConnection, migrate::Migrator};
 
+mod telemetry;
+
+pub use telemetry::telemetry_hash;
+
 static SQLITE: Migrator = sqlx::migrate!("./sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("./postgres");
 
@@ -32,6 +36,7 @@ pub enum SchemaError {
 pub async fn migrate_sqlite(conn: &mut SqliteConnection) -> Result<(i64, i64), SchemaError> {
     let before = refuse_newer(version_sqlite(conn).await?)?;
     SQLITE.run(&mut *conn).await?;
+    telemetry::fill_sqlite(conn).await?;
     Ok((before, version_sqlite(conn).await?))
 }
 
@@ -39,6 +44,7 @@ pub async fn migrate_sqlite(conn: &mut SqliteConnection) -> Result<(i64, i64), S
 pub async fn migrate_postgres(conn: &mut PgConnection) -> Result<(i64, i64), SchemaError> {
     let before = refuse_newer(version_postgres(conn).await?)?;
     POSTGRES.run(&mut *conn).await?;
+    telemetry::fill_postgres(conn).await?;
     Ok((before, version_postgres(conn).await?))
 }
 

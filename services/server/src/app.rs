@@ -118,9 +118,12 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
     let policies = Policies::new(&kernel, &telemetry.meter());
     jobs.push(policies.spawn_follower(stop.clone()));
     jobs.push(policies.log.spawn(&kernel, stop.clone()));
+    let writer = metering::Writer::new(&kernel, &telemetry.meter());
+    jobs.push(metering::spawn_roller(&kernel, &telemetry.meter(), stop.clone()));
+    jobs.extend(metering::spawn_verifier(&kernel, &telemetry.meter(), stop.clone()));
     let signing = Signing::load(&kernel.config, stop.clone()).map_err(StartError::Database)?;
     let deciding = (Arc::clone(&policies), signing);
-    let router = server.add_routes(routes(&kernel, &sequencer, &deciding, &telemetry, &stop).await);
+    let router = server.add_routes(routes(&kernel, &sequencer, &deciding, &writer, &telemetry, &stop).await);
     let patience = Patience {
         silence: Duration::from_secs(settings.handshake_timeout_seconds),
         request: Duration::from_secs(settings.first_request_timeout_seconds),
@@ -138,6 +141,7 @@ async fn routes(
     kernel: &Arc<Kernel>,
     sequencer: &Arc<Sequencer>,
     (policies, signing): &(Arc<Policies>, Arc<Signing>),
+    writer: &Arc<metering::Writer>,
     telemetry: &Arc<Telemetry>,
     stop: &CancellationToken,
 ) -> Routes {
@@ -146,7 +150,7 @@ async fn routes(
     tenancy::add_services(&mut builder, kernel);
     catalog::add_services(&mut builder, kernel);
     entitlement::add_services(&mut builder, kernel, policies, signing);
-    metering::add_services(&mut builder, kernel);
+    metering::add_services(&mut builder, kernel, writer);
     audit::add_services(&mut builder, kernel, sequencer);
     sink::add_services(&mut builder, kernel, sequencer);
     let ready = health::add_services(&mut builder, kernel, stop).await;
@@ -157,7 +161,7 @@ async fn routes(
         .into_axum_router()
         // gRPC-Web refuses plain HTTP/1 requests, so it wraps the gRPC services only
         .layer(tonic_web::GrpcWebLayer::new())
-        .merge(metering::http_routes(Arc::clone(kernel)))
+        .merge(metering::http_routes(Arc::clone(writer)))
         .merge(entitlement::http_routes(Arc::clone(kernel), Arc::clone(policies)))
         .merge(audit::http_routes(Arc::clone(kernel), Arc::clone(sequencer)))
         .merge(http::routes(Arc::clone(telemetry), ready))

@@ -15,7 +15,9 @@ mod create_role;
 mod decide;
 mod floor;
 mod get_role;
+mod ingest;
 mod load;
+mod otlp;
 mod startup;
 
 use clap::{Parser, ValueEnum};
@@ -62,8 +64,12 @@ enum Bench {
     Startup,
     /// Decisions: in process, over gRPC, on another server; with `--features peers` beside casbin and Cedar
     Decide,
+    /// Usage events over gRPC into a server of its own, against the same rows inserted by hand
+    Ingest,
     /// The audit log: latency to a checkpoint, search, export, cost of recording
     Audit,
+    /// Telemetry of the real clients: decoded and turned into events, a core
+    Otlp,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -96,7 +102,9 @@ async fn main() {
         Bench::CreateRole => create_role::run(args.engine.into(), plan).await,
         Bench::Startup => startup::run().await,
         Bench::Decide => decide::run(args.engine.into(), plan, args.rules).await,
+        Bench::Ingest => ingest::run(args.engine.into(), args.seconds).await,
         Bench::Audit => audit::run(args.engine.into(), args.events).await,
+        Bench::Otlp => otlp::run(plan),
     };
     let bench = args.name.to_possible_value().unwrap().get_name().to_owned();
     let engine = args.engine.to_possible_value().unwrap().get_name().to_owned();

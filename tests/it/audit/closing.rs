@@ -64,6 +64,9 @@ async fn busy(site: Site) -> World {
         json!({"parent": world::ACME, "sinkId": "siem", "sink": sink}),
     )
     .await;
+    for row in USAGE {
+        sql(&world.site, row).await;
+    }
     let letter = "INSERT INTO audit_sink_letter (scope_id, sink_id, idx, event_id, reason, attempts, redeliver, create_time) \
          SELECT scope_id, id, 1, id, 'refused', 5, FALSE, 1 FROM audit_sink";
     sql(&world.site, letter).await;
@@ -88,6 +91,27 @@ async fn busy(site: Site) -> World {
     assert_eq!(answer.status, 200, "{}", answer.text());
     world
 }
+
+/// What only comes of telemetry of a certain kind, and with time.
+const USAGE: [&str; 10] = [
+    "INSERT INTO usage_watermark (tenant_id, sums_seq, sums_time, members_seq, members_time, holder, fence, lease_until) \
+     SELECT id, 0, 0, 0, 0, id, 0, 0 FROM tenant ON CONFLICT DO NOTHING",
+    "INSERT INTO usage_series (tenant_id, id, meter, version, client, dims) SELECT id, 999, 'm', 1, 'c', '{}' FROM tenant",
+    "INSERT INTO usage_member (tenant_id, id, principal_id) SELECT id, 999, id FROM tenant",
+    "INSERT INTO usage_rollup (tenant_id, meter, version, level, bucket, series_id, principal_id, events, sum) \
+     SELECT id, 'm', 1, 'day', 0, 999, id, 0, 0 FROM tenant",
+    "INSERT INTO usage_reject (tenant_id, id, code, field, message, source, event_id, event_type, ingest_time) \
+     SELECT id, id, 'c', '', '', '', '', '', 1 FROM tenant",
+    "INSERT INTO usage_reject_count (tenant_id, day, code, surface, count) SELECT id, 1, 'c', 's', 1 FROM tenant",
+    "INSERT INTO usage_session_source (tenant_id, session, client, principal_id, kind, decided_time) \
+     SELECT id, 's', 'c', id, 'logs', 1 FROM tenant",
+    "INSERT INTO seen_plugin (tenant_id, id, client, plugin_hash, plugin, bundled, first_time, last_time) \
+     SELECT id, id, 'c', 'h', 'p', FALSE, 1, 1 FROM tenant",
+    "INSERT INTO plugin_sighting (tenant_id, id, client, plugin_hash, principal_id, version, first_time, last_time) \
+     SELECT id, id, 'c', 'h', id, '', 1, 1 FROM tenant",
+    "INSERT INTO settings_observation (tenant_id, id, client, principal_id, resolved_sha256, sources, helper_state, first_time, \
+     last_time) SELECT id, id, 'c', id, '', '', '', 1, 1 FROM tenant",
+];
 
 async fn sql(site: &Site, text: &'static str) {
     let mut tx = site.kernel().db.begin_derived();

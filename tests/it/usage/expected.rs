@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use serde_json::Value;
 
 /// The attributes of every log record, as text.
@@ -55,10 +56,12 @@ pub fn sums(bodies: &[Vec<u8>]) -> BTreeMap<String, i64> {
                 vec![("skill.invocations", 1), ("plugin.invocations", i64::from(has("skill.plugin_id")))]
             }
             Some("skill_activated") => {
-                vec![("skill.invocations", 1), ("plugin.invocations", i64::from(has("plugin.name")))]
+                let of_plugin = record.get("skill.source").is_some_and(|s| s == "plugin");
+                vec![("skill.invocations", 1), ("plugin.invocations", i64::from(of_plugin))]
             }
             Some("codex.tool_result") => vec![("tool.calls", 1), ("app.calls", i64::from(has("mcp_server")))],
             Some("tool_result") => vec![("tool.calls", 1), ("app.calls", i64::from(has("mcp_server_scope")))],
+            Some("codex.tool_decision" | "tool_decision") => vec![("decisions", 1)],
             _ => Vec::new(),
         };
         for (meter, amount) in amounts {
@@ -68,4 +71,36 @@ pub fn sums(bodies: &[Vec<u8>]) -> BTreeMap<String, i64> {
     sums.insert("sessions".to_owned(), i64::try_from(sessions.len()).unwrap());
     sums.retain(|_, sum| *sum != 0);
     sums
+}
+
+/// A request in protobuf as the same in JSON, by the public structures.
+pub fn in_json(body: &[u8]) -> Vec<u8> {
+    let request: ExportLogsServiceRequest = prost::Message::decode(body).unwrap();
+    serde_json::to_vec(&request).unwrap()
+}
+
+/// Tokens and cost by meter over all metric `bodies` of Claude Code.
+pub fn metric_sums(bodies: &[Vec<u8>]) -> BTreeMap<String, i64> {
+    let mut sums = BTreeMap::<String, f64>::new();
+    for body in bodies {
+        let request: Value = serde_json::from_slice(body).unwrap();
+        let list = |value: &Value, field: &str| value[field].as_array().cloned().unwrap_or_default();
+        let scopes =
+            list(&request, "resourceMetrics").into_iter().flat_map(move |r| list(&r, "scopeMetrics"));
+        for metric in scopes.flat_map(move |s| list(&s, "metrics")) {
+            for point in list(&metric["sum"], "dataPoints") {
+                let kind = attributes(&point["attributes"]).remove("type").unwrap_or_default();
+                let (meter, units) = match (metric["name"].as_str().unwrap(), kind.as_str()) {
+                    ("claude_code.cost.usage", _) => ("cost.usd", 1e6),
+                    ("claude_code.token.usage", "input") => ("tokens.input", 1.0),
+                    ("claude_code.token.usage", "output") => ("tokens.output", 1.0),
+                    ("claude_code.token.usage", "cacheRead") => ("tokens.cache_read", 1.0),
+                    ("claude_code.token.usage", "cacheCreation") => ("tokens.cache_write", 1.0),
+                    _ => continue,
+                };
+                *sums.entry(meter.to_owned()).or_default() += point["asDouble"].as_f64().unwrap() * units;
+            }
+        }
+    }
+    sums.into_iter().map(|(meter, sum)| (meter, format!("{sum:.0}").parse().unwrap())).collect()
 }

@@ -33,12 +33,13 @@ both_engines! {
         }
         let micro = Duration::from_micros(1);
         for (start, end, sum) in [
-            (None, None, 11),
+            (None, None, 111),
             (None, Some(at(0).plus(micro)), 111),
             (Some(at(-60)), Some(at(-30)), 1),
             (Some(at(-60)), Some(at(-30).plus(micro)), 11),
             (Some(at(-60).plus(micro)), Some(at(0)), 10),
-            (Some(at(-30)), None, 10),
+            (Some(at(-30)), None, 110),
+            (None, Some(at(0)), 11),
             (Some(at(0)), Some(at(60)), 100),
             (Some(at(1)), Some(at(60)), 0),
         ] {
@@ -58,7 +59,14 @@ both_engines! {
     async fn each_dimension_has_its_own_full_names_and_the_others_are_empty(site: Site) {
         let desk = Desk::open(site).await;
         assert_eq!(desk.send(&desk.maria, &event("a", at(-1), 5)).await, json!({}));
-        let empty = pb::UsageRow { meter: "tokens.output".to_owned(), unit: "tokens".to_owned(), value: 5, ..Default::default() };
+        let empty = pb::UsageRow {
+            meter: "tokens.output".to_owned(),
+            unit: "tokens".to_owned(),
+            value: 5,
+            events: 1,
+            decimal_value: "5".to_owned(),
+            ..Default::default()
+        };
         let acme = |rest: &str| format!("{}/{rest}", world::ACME);
         for (dimension, row) in [
             (UsageDimension::Role, pb::UsageRow { role: acme("roles/analyst"), ..empty.clone() }),
@@ -74,7 +82,7 @@ both_engines! {
             assert_eq!(query(&desk.world.owner, request).await.unwrap().rows, [row]);
         }
         let rows = query(&desk.world.owner, pb::QueryUsageRequest::default()).await.unwrap().rows;
-        assert!(rows.is_sorted_by_key(|r| r.meter.clone()) && rows.len() == 2, "{rows:?}");
+        assert!(rows.is_sorted_by_key(|r| r.meter.clone()) && rows.len() == 3, "{rows:?}");
     }
 
     async fn questions_that_make_no_sense_are_refused_with_the_field(site: Site) {

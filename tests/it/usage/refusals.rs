@@ -63,7 +63,7 @@ both_engines! {
         let typo = wrong.replace("pv_ingest_", "pv_ingest_0");
         let (cut, most) = (body[..body.len() / 2].to_vec(), 4_194_304);
         let (maria, owner) = (desk.maria.as_str(), desk.world.owner.secret.as_str());
-        let protobuf = ("content-type", "application/x-protobuf");
+        let other = ("content-type", "text/plain");
         for (token, headers, body, status, reason) in [
             ("", vec![JSON], body.clone(), 401, "CREDENTIAL_MISSING"),
             (&typo, vec![JSON], body.clone(), 401, "TOKEN_MALFORMED"),
@@ -77,7 +77,7 @@ both_engines! {
             (maria, vec![JSON], b"{\"resourceLogs\":[{\"scopeLogs\":7}]}".to_vec(), 400, "INVALID_FIELD"),
             (maria, vec![JSON], vec![b' '; most + 1], 413, "LIMIT_EXCEEDED"),
             (maria, vec![JSON, GZIP], zipped(&vec![b' '; most + 1]), 413, "LIMIT_EXCEEDED"),
-            (maria, vec![protobuf], body.clone(), 415, "INVALID_FIELD"),
+            (maria, vec![other], body.clone(), 415, "INVALID_FIELD"),
             (maria, vec![], body.clone(), 415, "INVALID_FIELD"),
             (maria, vec![JSON, ("content-encoding", "br")], body.clone(), 415, "INVALID_FIELD"),
         ] {

@@ -1,5 +1,7 @@
 //! `provost usage` and `provost meter`.
 
+mod seen;
+
 use clap::{Args, Subcommand};
 use prost_types::Timestamp;
 use proto::usage::v1::{ListMetersRequest, QueryUsageRequest, usage_service_client::UsageServiceClient};
@@ -11,12 +13,27 @@ use crate::{
     error::{Exit, Result},
     names::beside,
 };
+use seen::Seen;
 
 /// Verbs of usage.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Sum what was used
     Query(Query),
+    /// List plugins that people have and that the catalogue does not list
+    ///
+    /// Filter and order by `plugin`, `plugin_hash`, `client`, `first_time`, `last_time`.
+    Unapproved(Seen),
+    /// List who has which plugins, by what assistants tell
+    ///
+    /// Filter by `principal`, `plugin`, `plugin_hash`, `catalog_plugin`, `client`, `version`, `first_time`, `last_time`; order by
+    /// all of them but `version`.
+    Plugins(Seen),
+    /// List which managed settings people's assistants follow
+    ///
+    /// Filter by `principal`, `client`, `resolved_sha256`, `sources`, `helper_state`, `first_time`, `last_time`; order by
+    /// `principal`, `client`, `resolved_sha256`, `first_time`, `last_time`.
+    Settings(Seen),
 }
 
 /// Verbs of meters.
@@ -38,6 +55,18 @@ pub struct Query {
     /// One figure for each of these; repeatable
     #[arg(long, value_delimiter = ',', value_parser = choice("provost.usage.v1.UsageDimension"))]
     group_by: Vec<i32>,
+    /// One figure for each value of these dimensions of the meters (`plugin`, `skill`, `model`, `tool`, `app`); repeatable
+    #[arg(long = "by", value_name = "DIMENSION", value_delimiter = ',')]
+    group_by_dims: Vec<String>,
+    /// Cut the interval: one figure an hour, day, week or month
+    #[arg(long, value_parser = choice("provost.usage.v1.UsageWindow"))]
+    window: Option<i32>,
+    /// Time zone of the windows: an IANA name such as `Europe/Berlin`; UTC by default
+    #[arg(long, value_name = "ZONE", default_value = "")]
+    time_zone: String,
+    /// Only what matches: `client = codex AND unit = research`
+    #[arg(long, default_value = "", hide_default_value = true)]
+    filter: String,
     /// Only what this principal used
     #[arg(long, value_name = "PRINCIPAL")]
     principal: Option<String>,
@@ -57,12 +86,28 @@ fn client(link: Link) -> UsageServiceClient<Link> {
 
 /// Runs a verb.
 pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
-    let Command::Query(args) = command;
+    let args = match command {
+        Command::Query(args) => args,
+        Command::Unapproved(of) => return seen::unapproved(&of, app).await,
+        Command::Plugins(of) => return seen::plugins(&of, app).await,
+        Command::Settings(of) => return seen::settings(&of, app).await,
+    };
     let parent = app.names.tenant(args.parent.as_deref())?;
-    let Query { meters, group_by, principal, from: start_time, to: end_time, watch, .. } = args;
-    let principal = principal.map_or_else(|| Ok(String::new()), |id| beside(&parent, "principals", &id))?;
-    let request = QueryUsageRequest { parent, meters, start_time, end_time, group_by, principal };
-    app.read(watch.watch, request, async |l, r| client(l).query_usage(r).await).await
+    let principal =
+        args.principal.map_or_else(|| Ok(String::new()), |id| beside(&parent, "principals", &id))?;
+    let request = QueryUsageRequest {
+        parent,
+        principal,
+        meters: args.meters,
+        start_time: args.from,
+        end_time: args.to,
+        group_by: args.group_by,
+        window: args.window.unwrap_or_default(),
+        time_zone: args.time_zone,
+        group_by_dims: args.group_by_dims,
+        filter: args.filter,
+    };
+    app.read(args.watch.watch, request, async |l, r| client(l).query_usage(r).await).await
 }
 
 /// Lists the meters.

@@ -39,7 +39,8 @@ named! {
     tenant_plugin: ListTenantPluginsResponse, TenantPlugin;
     token: CreateTokenResponse, ListTokensResponse, Token, WhoAmIResponse;
     unit: ListUnitsResponse, Unit;
-    usage: ListMetersResponse, QueryUsageResponse;
+    usage: ListMetersResponse, ListPluginSightingsResponse, ListSettingsObservationsResponse,
+        ListUnapprovedPluginsResponse, QueryUsageResponse;
 }
 
 /// The columns of a table of `message`s, as field names; columns without any value are left out. Empty for a message that
@@ -144,9 +145,46 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         ],
         "provost.unit.v1.Unit" => &["name", "display_name", "parent_unit", "cost_center", "delete_time"],
         "provost.usage.v1.Meter" => &["key", "unit", "description"],
-        "provost.usage.v1.UsageRow" => {
-            &["role", "unit_name", "principal", "client", "meter", "value", "unit"]
+        "provost.usage.v1.StoredUsageEvent" => {
+            &["seq", "time", "type", "client", "principal", "role", "values", "dims", "id"]
         }
+        "provost.usage.v1.UsageReject" => {
+            &["ingest_time", "code", "field", "message", "source", "id", "principal", "seq"]
+        }
+        "provost.usage.v1.PluginSighting" => &[
+            "principal",
+            "client",
+            "plugin",
+            "plugin_hash",
+            "version",
+            "catalog_plugin",
+            "bundled",
+            "last_time",
+        ],
+        "provost.usage.v1.SettingsObservation" => &[
+            "principal",
+            "client",
+            "sources",
+            "helper_state",
+            "resolved_sha256",
+            "served_sha256",
+            "drift",
+            "last_time",
+        ],
+        "provost.usage.v1.UnapprovedPlugin" => {
+            &["plugin", "plugin_hash", "client", "principal_count", "first_time", "last_time"]
+        }
+        "provost.usage.v1.UsageRow" => &[
+            "start_time",
+            "role",
+            "unit_name",
+            "principal",
+            "client",
+            "dims",
+            "meter",
+            "decimal_value",
+            "unit",
+        ],
         _ => &[],
     }
 }

@@ -159,8 +159,13 @@ impl<'x> Tx<'x> {
 
     /// Writes one more audit record: for a change whose parts have a record each. The commit takes the record of the whole.
     pub async fn record(&mut self, audit: Audit) -> Result<()> {
+        self.record_for(self.ctx, audit).await
+    }
+
+    /// Writes the audit record of another call whose change shares this transaction.
+    pub async fn record_for(&mut self, ctx: &Ctx, audit: Audit) -> Result<()> {
         let fresh = self.fresh();
-        let event = audit.seal(self.ctx, &mut self.engine, fresh).await?;
+        let event = audit.seal(ctx, &mut self.engine, fresh).await?;
         for log in event.logs().iter().filter(|_| self.ctx.kernel().records()) {
             event_insert(&mut self.engine, *log, &event).await?;
         }

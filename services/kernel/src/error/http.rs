@@ -45,10 +45,7 @@ impl Refusal {
     pub fn answer(self, incident: &str) -> Response<String> {
         let Self { status, error, message } = self;
         let reason = reason_text(error.reason());
-        let wait = match &error {
-            Error::Overloaded { retry_after } => *retry_after,
-            _ => COME_BACK,
-        };
+        let wait = pause(&error);
         let ours = status == StatusCode::INTERNAL_SERVER_ERROR;
         let metadata: Value = if ours { json!({"incident": incident}) } else { json!({}) };
         let grpc = error.into_status(incident);
@@ -60,18 +57,37 @@ impl Refusal {
                 "reason": reason, "domain": proto::ERROR_DOMAIN, "metadata": metadata,
             }],
         });
-        let mut response = Response::new(body.to_string());
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
-        }
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
+        respond(status, wait, "application/json", body.to_string())
     }
+
+    /// The answer to whoever speaks protobuf: the `google.rpc.Status` itself. Our own faults are logged under `incident`.
+    pub fn answer_protobuf(self, incident: &str) -> Response<Vec<u8>> {
+        let wait = pause(&self.error);
+        let grpc = self.error.into_status(incident);
+        respond(self.status, wait, "application/x-protobuf", grpc.details().to_vec())
+    }
+}
+
+/// When to come back, where that may help.
+fn pause(error: &Error) -> Duration {
+    match error {
+        Error::Overloaded { retry_after } => *retry_after,
+        _ => COME_BACK,
+    }
+}
+
+fn respond<B>(status: StatusCode, wait: Duration, media: &'static str, body: B) -> Response<B> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
 }
 
 /// A client repeats 429 and 503 by itself, so only what may pass by itself gets them.

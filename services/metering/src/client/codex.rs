@@ -1,74 +1,102 @@
-//! Codex: log events named `codex.*`, numbers and booleans often as text.
+//! Codex: log events named `codex.*`, numbers and booleans often as text. Its metrics say nothing more, and name no session.
 
-use super::{Reading, amounts, quantity};
+use super::table::{Adapter, Count, LogRule, always};
 use crate::{
+    event::model::Dims,
     meter,
-    model::{Amount, Rejection},
+    observation::{Observation, PluginSeen},
     otlp::Attributes,
 };
 
-/// See [`super::Client::identity`].
-pub(super) const IDENTITY: &[&str] = &[
-    "conversation.id",
-    "turn.id",
-    "event.timestamp",
-    "event.kind",
-    "call_id",
-    "tool_result_seq",
-    "tool_name",
-    "tool_namespace",
-    "mcp_server",
-    "skill.name",
-    "skill.plugin_id",
-    "attempt",
-    "duration_ms",
-    "input_token_count",
-    "output_token_count",
-    "cached_token_count",
-    "cache_write_token_count",
-    "reasoning_token_count",
-];
+pub(super) static ADAPTER: Adapter = Adapter {
+    client: "codex",
+    source: "otlp/codex",
+    session_type: "codex.session",
+    session_key: "conversation.id",
+    identity: &[
+        "conversation.id",
+        "turn.id",
+        "event.timestamp",
+        "event.kind",
+        "call_id",
+        "tool_result_seq",
+        "tool_name",
+        "tool_namespace",
+        "mcp_server",
+        "skill.name",
+        "skill.plugin_id",
+        "attempt",
+        "duration_ms",
+        "input_token_count",
+        "output_token_count",
+        "cached_token_count",
+        "cache_write_token_count",
+        "reasoning_token_count",
+    ],
+    logs: &[
+        log("codex.conversation_starts", &[]),
+        log("codex.user_prompt", &[]),
+        log("codex.api_request", &[]),
+        log("codex.tool_decision", &[Count::One(meter::DECISIONS)]),
+        LogRule {
+            name: "codex.sse_event",
+            event_type: "codex.sse_event",
+            when: counted_response,
+            counts: &[
+                // the count of input tokens includes those from the cache
+                Count::Less(meter::TOKENS_INPUT, "input_token_count", "cached_token_count"),
+                Count::Sum(meter::TOKENS_CACHE_READ, "cached_token_count"),
+                Count::Sum(meter::TOKENS_CACHE_WRITE, "cache_write_token_count"),
+                Count::Sum(meter::TOKENS_OUTPUT, "output_token_count"),
+                Count::Sum(meter::TOKENS_REASONING, "reasoning_token_count"),
+            ],
+        },
+        log(
+            "codex.tool_result",
+            &[
+                Count::One(meter::TOOL_CALLS),
+                Count::OneWhere(meter::APP_CALLS, |a| a.text("mcp_server").is_some()),
+            ],
+        ),
+        log(
+            "codex.skill_invocation",
+            &[
+                Count::One(meter::SKILL_INVOCATIONS),
+                Count::OneWhere(meter::PLUGIN_INVOCATIONS, |a| a.text("skill.plugin_id").is_some()),
+            ],
+        ),
+    ],
+    metrics: &[],
+    dims: &[
+        ("app", &["mcp_server"]),
+        ("skill", &["skill.name"]),
+        ("tool", &["tool_name"]),
+        ("model", &["model"]),
+        ("success", &["success"]),
+        ("decision", &["decision"]),
+    ],
+    more_dims: plugin,
+    observe: |_, attributes| {
+        let plugin = attributes.text("skill.plugin_id")?;
+        PluginSeen::named(plugin, "").map(Observation::Plugin)
+    },
+};
 
-pub(super) fn read(name: &str, attributes: &Attributes<'_>) -> Option<Result<Reading, Rejection>> {
-    let reading = match name {
-        "codex.conversation_starts" => ("codex.conversation_starts", Vec::new()),
-        "codex.user_prompt" => ("codex.user_prompt", Vec::new()),
-        "codex.api_request" => ("codex.api_request", Vec::new()),
-        "codex.tool_decision" => ("codex.tool_decision", Vec::new()),
-        "codex.sse_event" => return response(attributes),
-        "codex.tool_result" => {
-            let app = i64::from(attributes.text("mcp_server").is_some());
-            ("codex.tool_result", amounts([(meter::TOOL_CALLS, 1), (meter::APP_CALLS, app)]))
-        }
-        "codex.skill_invocation" => {
-            let plugin = i64::from(attributes.text("skill.plugin_id").is_some());
-            let both = [(meter::SKILL_INVOCATIONS, 1), (meter::PLUGIN_INVOCATIONS, plugin)];
-            ("codex.skill_invocation", amounts(both))
-        }
-        _ => return None,
-    };
-    Some(Ok(reading))
+const fn log(name: &'static str, counts: &'static [Count]) -> LogRule {
+    LogRule { name, event_type: name, when: always, counts }
 }
 
-/// A finished response. Each is told twice, and only one of the two carries token counts.
-fn response(attributes: &Attributes<'_>) -> Option<Result<Reading, Rejection>> {
-    let counted =
-        attributes.get("input_token_count").is_some() || attributes.get("output_token_count").is_some();
-    if attributes.text("event.kind") != Some("response.completed") || !counted {
-        return None;
-    }
-    Some(tokens(attributes).map(|amounts| ("codex.sse_event", amounts)))
+/// A finished response is told twice, and only one of the two carries token counts.
+fn counted_response(attributes: &Attributes<'_>) -> bool {
+    let has = |key| attributes.get(key).is_some();
+    attributes.text("event.kind") == Some("response.completed")
+        && (has("input_token_count") || has("output_token_count"))
 }
 
-fn tokens(attributes: &Attributes<'_>) -> Result<Vec<Amount>, Rejection> {
-    let input = quantity(attributes, "input_token_count")?;
-    let cached = quantity(attributes, "cached_token_count")?;
-    Ok(amounts([
-        // the count of input tokens includes those from the cache; a client that contradicts itself gets no credit
-        (meter::TOKENS_INPUT, (input - cached).max(0)),
-        (meter::TOKENS_CACHE_READ, cached),
-        (meter::TOKENS_CACHE_WRITE, quantity(attributes, "cache_write_token_count")?),
-        (meter::TOKENS_OUTPUT, quantity(attributes, "output_token_count")?),
-        (meter::TOKENS_REASONING, quantity(attributes, "reasoning_token_count")?),
-    ]))
+/// `finance-close@acme`.
+fn plugin(attributes: &Attributes<'_>, dims: &mut Dims) {
+    let id = attributes.text("skill.plugin_id").unwrap_or_default();
+    let (plugin, marketplace) = id.rsplit_once('@').unwrap_or((id, ""));
+    dims.put("plugin", plugin);
+    dims.put("marketplace", marketplace);
 }

@@ -1,7 +1,11 @@
 use serde_json::{Value as Json, json};
 
-use super::*;
-use crate::{meter, otlp};
+use super::{reading::MAX_VALUE, *};
+use crate::{event::model::MAX_AMOUNT, meter};
+
+mod gen_ai;
+mod metrics;
+mod protobuf;
 
 const AT: u64 = 1_795_338_165_179_349_100;
 
@@ -25,12 +29,17 @@ fn read_record(service: &str, attributes: &Json, more: &Json) -> Option<Result<U
     for (key, value) in more.as_object().unwrap() {
         record[key] = value.clone();
     }
+    let body = logs(service, &[record]);
+    let reading = read(&Request::json(Signal::Logs, &body).unwrap());
+    reading.items.into_iter().next().map(|(_, event)| event)
+}
+
+/// A log request of one process.
+fn logs(service: &str, records: &[Json]) -> Vec<u8> {
     let resource = json!({"attributes": pairs(&json!({"service.name": service}))});
-    let body = json!({"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [record]}]}]})
-        .to_string();
-    let logs = otlp::decode(body.as_bytes()).unwrap();
-    let record = logs.resources[0].records().next().unwrap().expect("a log record");
-    read(&logs.resources[0].service, &record)
+    json!({"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": records}]}]})
+        .to_string()
+        .into_bytes()
 }
 
 fn codex(attributes: &Json) -> Option<Result<UsageEvent, Rejection>> {
@@ -42,7 +51,7 @@ fn claude(attributes: &Json) -> Option<Result<UsageEvent, Rejection>> {
 }
 
 fn amount(event: &UsageEvent, meter: &str) -> i64 {
-    event.amounts.iter().filter(|a| a.meter == meter).map(|a| a.value).sum()
+    event.values.iter().filter(|(name, _)| name == meter).map(|(_, value)| value.at_scale(0).unwrap()).sum()
 }
 
 fn refused(read: Option<Result<UsageEvent, Rejection>>) -> Code {
@@ -67,7 +76,7 @@ fn of_the_two_completions_of_a_response_only_the_one_with_counts_is_an_event() {
     assert_eq!(amount(&event, meter::TOKENS_CACHE_READ), 200);
     assert_eq!(amount(&event, meter::TOKENS_OUTPUT), 35);
     assert_eq!(amount(&event, meter::TOKENS_REASONING), 10);
-    assert_eq!(event.amounts.len(), 4, "what is zero is not stored");
+    assert_eq!(event.values.len(), 4, "what is zero is not stored");
     assert_eq!(
         codex(
             &json!({"event.name": "codex.sse_event", "event.kind": "response.created", "input_token_count": 1})
@@ -90,7 +99,7 @@ fn quantities_are_whole_not_negative_and_bounded() {
     for good in [json!("7"), json!(7), json!(7.0)] {
         assert_eq!(amount(&count(good).unwrap().unwrap(), meter::TOKENS_INPUT), 7);
     }
-    assert_eq!(count(json!("")).unwrap().unwrap().amounts, []);
+    assert_eq!(count(json!("")).unwrap().unwrap().values, []);
     for bad in [
         json!("7.5"),
         json!(7.5),

@@ -6,12 +6,11 @@ use axum::{Router, body::Body};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use kernel::{
-    Ctx, Kernel, Result,
+    Kernel, Result,
     authn::{Secret, TokenKind},
     authz::{Action, Class},
     clock::Clock,
     config::Layers,
-    ctx::CallInfo,
     db::Db,
     execute, on,
     scope::Scope,
@@ -21,7 +20,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use crate::{captures::NOW, http_routes, rpc::UsageRpc};
+use crate::{Writer, captures::NOW, http_routes, rpc::UsageRpc};
 
 const DEFAULTS: &str = include_str!("../../../server/config.default.toml");
 const SEED: Action = Action { rpc: "", noun: "partner", verb: "seed", class: Class::Write, scopes: &[] };
@@ -37,6 +36,7 @@ const OSCAR: u128 = 8;
 
 pub(super) struct House {
     pub(super) kernel: Arc<Kernel>,
+    pub(super) writer: Arc<Writer>,
     routes: Router,
     /// Ingest tokens: Maria's, her agent's, the tenant's own; and Oscar's personal one (he is an owner).
     pub(super) tokens: [String; 4],
@@ -57,7 +57,8 @@ impl House {
         db.migrate().await.unwrap();
         let kernel = Kernel::new(config, db, Clock::manual(NOW)).await.unwrap();
         let tokens = seed(&kernel).await.unwrap();
-        Self { routes: http_routes(Arc::clone(&kernel)), kernel, tokens, _dir: dir }
+        let writer = Writer::new(&kernel, &opentelemetry::global::meter("test"));
+        Self { routes: http_routes(Arc::clone(&writer)), kernel, writer, tokens, _dir: dir }
     }
 
     pub(super) async fn send(
@@ -93,21 +94,19 @@ impl House {
             group_by: group_by.iter().map(|d| i32::from(*d)).collect(),
             ..pb::QueryUsageRequest::default()
         };
-        let answer =
-            UsageRpc(Arc::clone(&self.kernel)).query_usage(Self::call(&self.tokens[3], request)).await;
+        let answer = self.rpc().query_usage(Self::call(&self.tokens[3], request)).await;
         let rows = answer.unwrap().into_inner().rows.into_iter();
         rows.map(|r| [r.role, r.unit_name, r.principal, r.client, r.meter, r.value.to_string()]).collect()
+    }
+
+    pub(super) fn rpc(&self) -> UsageRpc {
+        UsageRpc { kernel: Arc::clone(&self.kernel), writer: Arc::clone(&self.writer) }
     }
 
     pub(super) fn call<T>(token: &str, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
         request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         request
-    }
-
-    pub(super) async fn ctx(&self, token: &str) -> Ctx {
-        let info = CallInfo { id: id(77), ..CallInfo::default() };
-        self.kernel.enter(Some(&format!("Bearer {token}")), info).await.unwrap()
     }
 
     pub(super) async fn count(&self, table: &'static str) -> i64 {

@@ -1,0 +1,62 @@
+//! What assistants told besides what is counted.
+
+use clap::Args;
+use proto::usage::v1::{
+    ListPluginSightingsRequest, ListSettingsObservationsRequest, ListUnapprovedPluginsRequest,
+};
+
+use super::client;
+use crate::{
+    app::{App, Page},
+    args::ListArgs,
+    error::{Exit, Result},
+};
+
+/// Of whom, and which page.
+#[derive(Args, Debug)]
+pub struct Seen {
+    /// Of which tenant; the context's by default
+    #[arg(value_name = "TENANT")]
+    parent: Option<String>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+/// Lists plugins that the catalogue does not list.
+pub(super) async fn unapproved(of: &Seen, app: &mut App<'_, '_>) -> Result<Exit> {
+    let parent = app.names.tenant(of.parent.as_deref())?;
+    let ask = |Page { filter, order_by, page_size, page_token }| ListUnapprovedPluginsRequest {
+        parent: parent.clone(),
+        page_size,
+        page_token,
+        filter,
+        order_by,
+    };
+    app.list(false, &of.list, ask, async |l, r| client(l).list_unapproved_plugins(r).await).await
+}
+
+/// Lists who has which plugins.
+pub(super) async fn plugins(of: &Seen, app: &mut App<'_, '_>) -> Result<Exit> {
+    let parent = app.names.tenant(of.parent.as_deref())?;
+    let ask = |Page { filter, order_by, page_size, page_token }| ListPluginSightingsRequest {
+        parent: parent.clone(),
+        page_size,
+        page_token,
+        filter,
+        order_by,
+    };
+    app.list(false, &of.list, ask, async |l, r| client(l).list_plugin_sightings(r).await).await
+}
+
+/// Lists which settings assistants follow.
+pub(super) async fn settings(of: &Seen, app: &mut App<'_, '_>) -> Result<Exit> {
+    let parent = app.names.tenant(of.parent.as_deref())?;
+    let ask = |Page { filter, order_by, page_size, page_token }| ListSettingsObservationsRequest {
+        parent: parent.clone(),
+        page_size,
+        page_token,
+        filter,
+        order_by,
+    };
+    app.list(false, &of.list, ask, async |l, r| client(l).list_settings_observations(r).await).await
+}

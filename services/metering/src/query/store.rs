@@ -1,0 +1,68 @@
+//! SQL of questions: events by time, and names of what figures are told apart by.
+
+use kernel::{
+    Result,
+    db::{Engine, Executor, bulk},
+    ids::TenantId,
+    on,
+};
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+use super::window::Span;
+use crate::rollup::fold::Raw;
+
+/// Events that happened in `span`, in places below `below` and after `after` (time, place), at most `limit`, oldest first.
+pub async fn event_list_by_time(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    span: Span,
+    below: i64,
+    after: (i64, i64),
+    limit: i64,
+) -> Result<Vec<Raw>> {
+    let query = "SELECT seq, client, principal_id, role_id, unit_id, time, dims, amounts FROM usage_event \
+         WHERE tenant_id = $1 AND time >= $2 AND time < $3 AND (time, seq) > ($4, $5) AND seq < $6 ORDER BY time, seq LIMIT $7";
+    on!(db, |c| sqlx::query_as(query)
+        .bind(tenant)
+        .bind(span.start)
+        .bind(span.end)
+        .bind(after.0)
+        .bind(after.1)
+        .bind(below)
+        .bind(limit)
+        .fetch_all(c))
+}
+
+/// Last segments of the names of all roles, deleted ones too: a name never means somebody else later.
+pub async fn role_names(db: &mut impl Executor, tenant: TenantId) -> Result<Vec<(Uuid, String)>> {
+    on!(db, |c| sqlx::query_as("SELECT id, slug FROM role WHERE tenant_id = $1").bind(tenant).fetch_all(c))
+}
+
+/// The same of all units.
+pub async fn unit_names(db: &mut impl Executor, tenant: TenantId) -> Result<Vec<(Uuid, String)>> {
+    on!(db, |c| sqlx::query_as("SELECT id, slug FROM unit WHERE tenant_id = $1").bind(tenant).fetch_all(c))
+}
+
+/// The same of these principals.
+pub async fn principal_names(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    ids: &[Uuid],
+) -> Result<Vec<(Uuid, String)>> {
+    let mut names = Vec::with_capacity(ids.len());
+    for (part, marks) in bulk(db.engine(), ids, 1) {
+        let list = marks.replace(['(', ')'], "");
+        let own = if db.engine() == Engine::Sqlite { "?".to_owned() } else { format!("${}", part.len() + 1) };
+        let text = format!("SELECT id, slug FROM principal WHERE id IN ({list}) AND scope_id = {own}");
+        let found: Vec<(Uuid, String)> = on!(db, |c| {
+            let mut query = sqlx::query_as(AssertSqlSafe(text.clone()));
+            for id in part {
+                query = query.bind(*id);
+            }
+            query.bind(tenant).fetch_all(c)
+        })?;
+        names.extend(found);
+    }
+    Ok(names)
+}

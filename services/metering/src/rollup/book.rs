@@ -1,0 +1,134 @@
+//! The numbers under which a tenant's series and members are known.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap, HashSet},
+};
+
+use uuid::Uuid;
+
+use super::fold::Raw;
+use crate::meter::Meter;
+
+/// Most values of one dimension of a meter that are told apart.
+pub const MAX_DIM_VALUES: usize = 1_000;
+/// Most series of a meter.
+pub const MAX_SERIES: usize = 20_000;
+/// What stands for the values beyond a limit.
+pub const OTHER: &str = "__other__";
+
+/// What figures of a meter are told apart by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Series {
+    /// Key of the meter.
+    pub meter: &'static str,
+    /// The assistant.
+    pub client: String,
+    /// The role.
+    pub role: Option<Uuid>,
+    /// The unit.
+    pub unit: Option<Uuid>,
+    /// The meter's dimensions that the events have.
+    pub dims: BTreeMap<String, String>,
+}
+
+/// Series and members of a tenant, and which of them are new.
+#[derive(Debug, Default)]
+pub struct Book {
+    series: HashMap<Series, i64>,
+    by_id: HashMap<i64, Series>,
+    /// Values seen of every dimension of every meter.
+    values: HashMap<(&'static str, &'static str), HashSet<String>>,
+    per_meter: HashMap<&'static str, usize>,
+    members: HashMap<Uuid, u32>,
+    new_series: Vec<(i64, Series)>,
+    new_members: Vec<(u32, Uuid)>,
+}
+
+impl Book {
+    /// Enters what is stored.
+    pub fn enter(&mut self, id: i64, series: Series) {
+        let meter = crate::meter::find(series.meter);
+        for dim in meter.map(|m| m.dims).unwrap_or_default() {
+            if let Some(value) = series.dims.get(*dim) {
+                self.values.entry((series.meter, dim)).or_default().insert(value.clone());
+            }
+        }
+        *self.per_meter.entry(series.meter).or_default() += 1;
+        self.by_id.insert(id, series.clone());
+        self.series.insert(series, id);
+    }
+
+    /// Enters a member that is stored.
+    pub fn enter_member(&mut self, id: u32, member: Uuid) {
+        self.members.insert(member, id);
+    }
+
+    /// The series of an event in a meter's figures; a new one gets the next number. Values of a dimension beyond the limit are one,
+    /// and so are series beyond theirs: the figures stay exact, only their origin is lost.
+    pub fn series(
+        &mut self,
+        meter: &'static Meter,
+        event: &Raw,
+        dims: &HashMap<Cow<'_, str>, Cow<'_, str>>,
+    ) -> i64 {
+        let mut series = Series {
+            meter: meter.key,
+            client: event.client.clone(),
+            role: event.role_id,
+            unit: event.unit_id,
+            dims: BTreeMap::new(),
+        };
+        for dim in meter.dims {
+            if let Some(value) = dims.get(*dim) {
+                series.dims.insert((*dim).to_owned(), self.admitted(meter.key, dim, value));
+            }
+        }
+        if let Some(id) = self.series.get(&series) {
+            return *id;
+        }
+        if self.per_meter.get(meter.key).is_some_and(|count| *count >= MAX_SERIES) {
+            series.dims.values_mut().for_each(|value| OTHER.clone_into(value));
+            series.client = if series.dims.is_empty() { OTHER.to_owned() } else { series.client };
+            if let Some(id) = self.series.get(&series) {
+                return *id;
+            }
+        }
+        let id = i64::try_from(self.by_id.len()).unwrap_or(i64::MAX).saturating_add(1);
+        self.enter(id, series.clone());
+        self.new_series.push((id, series));
+        id
+    }
+
+    fn admitted(&self, meter: &'static str, dim: &'static str, value: &str) -> String {
+        let full = self
+            .values
+            .get(&(meter, dim))
+            .is_some_and(|seen| seen.len() >= MAX_DIM_VALUES && !seen.contains(value));
+        if full { OTHER.to_owned() } else { value.to_owned() }
+    }
+
+    /// The number of a member; a new one gets the next.
+    pub fn member(&mut self, member: Uuid) -> u32 {
+        let next = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+        *self.members.entry(member).or_insert_with(|| {
+            self.new_members.push((next, member));
+            next
+        })
+    }
+
+    /// The number of a member that has one.
+    pub fn number(&self, member: Uuid) -> Option<u32> {
+        self.members.get(&member).copied()
+    }
+
+    /// What a number stands for.
+    pub fn get(&self, id: i64) -> Option<&Series> {
+        self.by_id.get(&id)
+    }
+
+    /// What has been entered since the last time and is not stored.
+    pub fn take_new(&mut self) -> (Vec<(i64, Series)>, Vec<(u32, Uuid)>) {
+        (std::mem::take(&mut self.new_series), std::mem::take(&mut self.new_members))
+    }
+}

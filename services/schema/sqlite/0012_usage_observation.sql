@@ -1,0 +1,63 @@
+-- Which way of telling the same tokens counts for a session: the first that was heard of. A nil principal is a tenant's own
+-- token. The session of those that name none is their process.
+CREATE TABLE usage_session_source (
+    tenant_id BLOB NOT NULL,
+    session TEXT NOT NULL,
+    client TEXT NOT NULL,
+    principal_id BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    decided_time INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, session, client, principal_id),
+    CHECK (kind IN ('spans', 'logs', 'metrics'))
+) STRICT;
+
+-- What assistants call a plugin where they keep its name to themselves: the first 16 hex digits of the SHA-256 of
+-- `plugin@marketplace` and a salt. Of what is there already, the program works it out when it migrates.
+ALTER TABLE plugin ADD COLUMN telemetry_hash TEXT NOT NULL DEFAULT '';
+CREATE INDEX plugin_by_telemetry_hash ON plugin (telemetry_hash);
+
+-- Plugins that assistants of a tenant have told of; `plugin` is `plugin@marketplace`, or empty while only the hash is known.
+-- A bundled one comes with the assistant itself.
+CREATE TABLE seen_plugin (
+    tenant_id BLOB NOT NULL,
+    id BLOB NOT NULL,
+    client TEXT NOT NULL,
+    plugin_hash TEXT NOT NULL,
+    plugin TEXT NOT NULL,
+    bundled INTEGER NOT NULL,
+    first_time INTEGER NOT NULL,
+    last_time INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, plugin_hash, client)
+) STRICT;
+
+-- With whom and in which version. A nil principal is a tenant's own token; an empty version was not told.
+CREATE TABLE plugin_sighting (
+    tenant_id BLOB NOT NULL,
+    id BLOB NOT NULL,
+    client TEXT NOT NULL,
+    plugin_hash TEXT NOT NULL,
+    principal_id BLOB NOT NULL,
+    version TEXT NOT NULL,
+    first_time INTEGER NOT NULL,
+    last_time INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, plugin_hash, client, principal_id, version)
+) STRICT;
+CREATE INDEX plugin_sighting_by_principal ON plugin_sighting (tenant_id, principal_id);
+
+-- Managed settings that assistants of a tenant worked out. `served_sha256` is what was served to them, where that is known.
+CREATE TABLE settings_observation (
+    tenant_id BLOB NOT NULL,
+    id BLOB NOT NULL,
+    client TEXT NOT NULL,
+    principal_id BLOB NOT NULL,
+    resolved_sha256 TEXT NOT NULL,
+    sources TEXT NOT NULL,
+    helper_state TEXT NOT NULL,
+    served_sha256 TEXT,
+    first_time INTEGER NOT NULL,
+    last_time INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, principal_id, client, resolved_sha256, sources, helper_state)
+) STRICT;
