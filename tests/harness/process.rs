@@ -106,6 +106,14 @@ impl Daemon {
         Caller { channel, secret: made.secret }
     }
 
+    /// Whether it has a handler of its own for SIGTERM (`SigCgt` of proc(5)): without one, the signal ends it on the spot.
+    pub fn catches_term(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let mask = status.lines().find_map(|l| l.strip_prefix("SigCgt:")).unwrap();
+        let mask = u64::from_str_radix(mask.trim(), 16).unwrap();
+        mask & (1 << (rustix::process::Signal::TERM.as_raw() - 1)) != 0
+    }
+
     /// Asks it to stop and waits; returns whether it ended well and what it logged.
     pub fn stop(mut self) -> (bool, String) {
         let pid = rustix::process::Pid::from_child(&self.child);

@@ -61,7 +61,7 @@ fn ids(rows: &[role::Role]) -> Vec<String> {
 
 /// Lists that are not paged, filtered and ordered like all others. This list only shrinks.
 const OF_THEIR_OWN: [&str; 7] = [
-    // the built-in ones, a handful
+    // the built-in ones, a handful, page by page
     "provost.usage.v1.UsageService/ListMeters",
     // answers about a moment and about decisions, whose rows are no resources
     "provost.audit.v1.AuditService/ListAccessAsOf",

@@ -10,12 +10,12 @@ use tonic::Status;
 
 mod captures;
 mod crash;
-mod ingest;
-mod rollup;
 pub mod expected;
+mod ingest;
 mod observed;
 mod queries;
 mod refusals;
+mod rollup;
 mod signals;
 
 /// `acme` with two people who send telemetry: Maria, an analyst in finance, and Sam, in sales.

@@ -60,7 +60,10 @@ impl UsageService for UsageRpc {
         request: Request<pb::ListUsageEventsRequest>,
     ) -> Result<Response<pb::ListUsageEventsResponse>, Status> {
         self.kernel
-            .serve(request, |ctx, r| async move { event::list::events(&ctx, &r.parent, &list_query!(r)).await })
+            .serve(
+                request,
+                |ctx, r| async move { event::list::events(&ctx, &r.parent, &list_query!(r)).await },
+            )
             .await
     }
 
@@ -69,7 +72,10 @@ impl UsageService for UsageRpc {
         request: Request<pb::ListUsageRejectsRequest>,
     ) -> Result<Response<pb::ListUsageRejectsResponse>, Status> {
         self.kernel
-            .serve(request, |ctx, r| async move { event::list::rejects(&ctx, &r.parent, &list_query!(r)).await })
+            .serve(
+                request,
+                |ctx, r| async move { event::list::rejects(&ctx, &r.parent, &list_query!(r)).await },
+            )
             .await
     }
 
@@ -78,9 +84,10 @@ impl UsageService for UsageRpc {
         request: Request<pb::ListMetersRequest>,
     ) -> Result<Response<pb::ListMetersResponse>, Status> {
         self.kernel
-            .serve(request, |ctx, _| async move {
-                let meters = ops::meter_list(&ctx).await?.iter().map(Into::into).collect();
-                Ok(pb::ListMetersResponse { meters })
+            .serve(request, |ctx, r| async move {
+                let page = ops::meter_list(&ctx, r.page_size, &r.page_token).await?;
+                let meters = page.items.iter().map(Into::into).collect();
+                Ok(pb::ListMetersResponse { meters, next_page_token: page.next_page_token })
             })
             .await
     }

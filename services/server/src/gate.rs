@@ -24,12 +24,11 @@ use kernel::{
 use opentelemetry::trace::TraceContextExt as _;
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::{
-    Code, Status,
-    transport::server::{TcpConnectInfo, TlsConnectInfo},
-};
+use tonic::{Code, Status, transport::server::TlsConnectInfo};
 use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use crate::listen::Peer;
 
 /// How long a shed caller should stay away.
 const SHED_PAUSE: Duration = Duration::from_millis(250);
@@ -87,6 +86,9 @@ impl Gate {
 /// Lets one call through.
 pub async fn gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     let (begun, path) = (Instant::now(), request.uri().path().to_owned());
+    if let Some(peer) = peer(&request) {
+        peer.has_asked();
+    }
     let method = gate.label(&request).to_owned();
     let slot = gate.slots.try_acquire();
     let grpc = is_grpc(request.headers());
@@ -200,10 +202,14 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 
 /// The caller's address: the other end of the connection.
 fn address(request: &Request) -> String {
-    let plain = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-    let tls = request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>();
-    let tls = tls.and_then(|t| t.get_ref().remote_addr());
-    plain.or(tls).map_or_else(String::new, |a| a.ip().to_canonical().to_string())
+    let remote = peer(request).and_then(|peer| peer.tcp.remote_addr());
+    remote.map_or_else(String::new, |a| a.ip().to_canonical().to_string())
+}
+
+/// The other end, below TLS or not.
+fn peer(request: &Request) -> Option<&Peer> {
+    let tls = || request.extensions().get::<TlsConnectInfo<Peer>>().map(TlsConnectInfo::get_ref);
+    request.extensions().get::<Peer>().or_else(tls)
 }
 
 /// What the caller's program calls itself.

@@ -9,8 +9,8 @@ pub mod http;
 pub mod listen;
 pub mod quickstart;
 pub mod reconcile;
-pub mod verify;
 pub mod signal;
+pub mod verify;
 
 /// The embedded defaults, which are documentation and example at once.
 pub const DEFAULT_CONFIG: &str = include_str!("../config.default.toml");

@@ -8,7 +8,7 @@ use kernel::{
     config::{Config, Layers},
     telemetry::Telemetry,
 };
-use server::{DEFAULT_CONFIG, app, doctor, quickstart, reconcile, verify};
+use server::{DEFAULT_CONFIG, app, doctor, quickstart, reconcile, signal::Stop, verify};
 
 /// Calls allocate much and briefly, from several threads: the system's allocator is slow at that.
 #[global_allocator]
@@ -149,13 +149,15 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
+    // whoever asks it to stop while it starts, or the moment it says that it listens, is heard
+    let mut stop = Stop::listen()?;
     let telemetry = Arc::new(Telemetry::start(&config.telemetry)?);
     let running = app::start(config, Clock::System, Arc::clone(&telemetry)).await?;
     if let Some(secret) = access::token::bootstrap::ensure(&running.kernel).await? {
         hand_over(&running.kernel.config, &secret.text)?;
     }
     println!("provostd listens on {}", running.url());
-    server::signal::stop_requested().await?;
+    stop.requested().await;
     running.stop().await;
     telemetry.shutdown();
     Ok(())

@@ -20,7 +20,9 @@ pub async fn run(config: Config, tenant: Option<&str>) -> Result<ExitCode, Start
     let verified = async {
         let tenants = match tenant {
             None => tenant_list(&mut kernel.db.reader().await?).await?,
-            Some(name) => vec![Scope::find(&mut kernel.db.reader().await?, "--tenant", name).await?.tenant()?.id],
+            Some(name) => {
+                vec![Scope::find(&mut kernel.db.reader().await?, "--tenant", name).await?.tenant()?.id]
+            }
         };
         let mut different = false;
         for tenant in tenants {

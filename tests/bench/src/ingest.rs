@@ -116,7 +116,9 @@ struct Drive {
 
 impl Drive {
     fn at(&self, percent: usize) -> f64 {
-        self.latencies.get(self.latencies.len().saturating_sub(1) * percent / 100).map_or(0.0, |l| l.as_secs_f64() * 1e3)
+        self.latencies
+            .get(self.latencies.len().saturating_sub(1) * percent / 100)
+            .map_or(0.0, |l| l.as_secs_f64() * 1e3)
     }
 }
 

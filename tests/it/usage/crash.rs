@@ -37,7 +37,10 @@ fn event(sender: usize, n: usize, seconds: i64) -> UsageEvent {
         r#type: "crash.event".to_owned(),
         subject: ["maria", "sam"][n % 2].to_owned(),
         // over several hours, so that several buckets are under way
-        time: Some(prost_types::Timestamp { seconds: seconds - i64::try_from(n % 20_000).unwrap(), nanos: 0 }),
+        time: Some(prost_types::Timestamp {
+            seconds: seconds - i64::try_from(n % 20_000).unwrap(),
+            nanos: 0,
+        }),
         values: vec![Quantity { key: "tokens.output".to_owned(), value: (n % 9 + 1).to_string() }],
         dims: vec![Dim { key: "model".to_owned(), value: format!("m{}", n % 3) }],
         ..Default::default()
@@ -91,7 +94,9 @@ async fn connect(daemon: &Daemon, secret: &str) -> Caller {
 async fn check(kernel: &Kernel, senders: &[Sender]) {
     let mut db = kernel.db.reader().await.unwrap();
     let tenant = metering::rollup::store::tenant_list(&mut db).await.unwrap()[0];
-    let stored: Vec<(i64, String)> = kernel::on!(&mut db, |c| sqlx::query_as("SELECT seq, event_id FROM usage_event").fetch_all(c)).unwrap();
+    let stored: Vec<(i64, String)> =
+        kernel::on!(&mut db, |c| sqlx::query_as("SELECT seq, event_id FROM usage_event").fetch_all(c))
+            .unwrap();
     let ids: BTreeSet<_> = stored.iter().map(|(_, id)| id).collect();
     assert_eq!(ids.len(), stored.len(), "no event twice");
     let stored: BTreeMap<_, _> = stored.iter().map(|(seq, id)| (id.as_str(), *seq)).collect();

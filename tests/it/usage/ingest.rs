@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use kernel::clock::Time;
-use proto::usage::v1::{
-    self as pb, EventOutcome, UsageEvent, usage_service_client::UsageServiceClient,
-};
+use proto::usage::v1::{self as pb, EventOutcome, UsageEvent, usage_service_client::UsageServiceClient};
 use serde_json::{Value, json};
 use tests::{both_engines, http, site::Caller, site::START, staff, world};
 use tonic::{Code, Status};
@@ -35,7 +33,10 @@ pub async fn ingest(
     batches: Vec<Vec<UsageEvent>>,
 ) -> Result<Vec<pb::IngestResponse>, Status> {
     let by = Caller { channel: desk.world.owner.channel.clone(), secret: secret.to_owned() };
-    let requests = batches.into_iter().enumerate().map(|(n, events)| pb::IngestRequest { batch_id: n.to_string(), events });
+    let requests = batches
+        .into_iter()
+        .enumerate()
+        .map(|(n, events)| pb::IngestRequest { batch_id: n.to_string(), events });
     let stream = by.ask(tokio_stream::iter(requests.collect::<Vec<_>>()));
     let mut answers = UsageServiceClient::new(by.channel.clone()).ingest(stream).await?.into_inner();
     let mut all = Vec::new();

@@ -152,11 +152,28 @@ both_engines! {
         let desk = Desk::open(site).await;
         let by = &desk.world.holders["member"];
         let mut client = UsageServiceClient::new(by.channel.clone());
-        let meters = client.list_meters(by.ask(pb::ListMetersRequest {})).await.unwrap().into_inner().meters;
+        let meters = client.list_meters(by.ask(pb::ListMetersRequest::default())).await.unwrap().into_inner().meters;
         assert!(meters.is_sorted_by_key(|m| m.key.clone()));
         let units: BTreeMap<_, _> = meters.iter().map(|m| (m.key.as_str(), m.unit.as_str())).collect();
         assert_eq!((units["tokens.input"], units["cost.usd"], units["sessions"]), ("tokens", "micro-usd", "sessions"));
         assert!(meters.iter().all(|m| !m.description.is_empty()));
+        let (mut paged, mut page_token) = (Vec::new(), String::new());
+        for pages in 1.. {
+            let request = pb::ListMetersRequest { page_size: 4, page_token };
+            let page = client.list_meters(by.ask(request)).await.unwrap().into_inner();
+            assert!(page.meters.len() <= 4);
+            paged.extend(page.meters);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                assert_eq!(pages, meters.len().div_ceil(4));
+                break;
+            }
+        }
+        assert_eq!(paged, meters, "no meter twice and none left out");
+        for (page_size, page_token) in [(-1, ""), (1, "bogus")] {
+            let request = pb::ListMetersRequest { page_size, page_token: page_token.to_owned() };
+            assert_eq!(client.list_meters(by.ask(request)).await.unwrap_err().code(), Code::InvalidArgument);
+        }
     }
 
     async fn usage_stays_with_the_role_and_the_unit_of_its_time(site: Site) {

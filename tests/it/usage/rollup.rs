@@ -9,7 +9,9 @@ use tests::{both_engines, site::START};
 use super::{Desk, ingest::ingest, query};
 
 fn at(minutes: i64) -> Time {
-    Time::from_micros(Time::parse("start", START).unwrap().micros() - 30 * 86_400_000_000 + minutes * 60_000_000)
+    Time::from_micros(
+        Time::parse("start", START).unwrap().micros() - 30 * 86_400_000_000 + minutes * 60_000_000,
+    )
 }
 
 /// Events over 29 days: every one of another minute, with one of three models and plugins.
@@ -38,7 +40,11 @@ fn events(from: usize, count: usize) -> Vec<UsageEvent> {
 fn questions() -> Vec<pb::QueryUsageRequest> {
     let (week, days) = (at(7 * 1_440 + 77), at(21 * 1_440 + 13));
     let base = pb::QueryUsageRequest { start_time: Some(at(0).into()), ..Default::default() };
-    let inner = pb::QueryUsageRequest { start_time: Some(week.into()), end_time: Some(days.into()), ..Default::default() };
+    let inner = pb::QueryUsageRequest {
+        start_time: Some(week.into()),
+        end_time: Some(days.into()),
+        ..Default::default()
+    };
     let sums = vec!["tokens.output".to_owned(), "skill.invocations".to_owned()];
     let with = |window: UsageWindow, zone: &str, of: &pb::QueryUsageRequest| pb::QueryUsageRequest {
         window: window.into(),
@@ -52,12 +58,35 @@ fn questions() -> Vec<pb::QueryUsageRequest> {
         with(UsageWindow::Day, "Asia/Kathmandu", &base),
         with(UsageWindow::Week, "Europe/Berlin", &inner),
         with(UsageWindow::Month, "America/St_Johns", &base),
-        with(UsageWindow::Hour, "", &pb::QueryUsageRequest { end_time: Some(at(2 * 1_440).into()), ..base.clone() }),
-        pb::QueryUsageRequest { group_by: vec![UsageDimension::Role.into(), UsageDimension::Unit.into(), UsageDimension::Client.into()], ..inner.clone() },
+        with(
+            UsageWindow::Hour,
+            "",
+            &pb::QueryUsageRequest { end_time: Some(at(2 * 1_440).into()), ..base.clone() },
+        ),
+        pb::QueryUsageRequest {
+            group_by: vec![
+                UsageDimension::Role.into(),
+                UsageDimension::Unit.into(),
+                UsageDimension::Client.into(),
+            ],
+            ..inner.clone()
+        },
         pb::QueryUsageRequest { group_by: vec![UsageDimension::Principal.into()], ..inner.clone() },
-        pb::QueryUsageRequest { meters: sums.clone(), group_by_dims: vec!["plugin".to_owned()], ..base.clone() },
-        pb::QueryUsageRequest { meters: sums, filter: "client = codex AND NOT plugin = p1".to_owned(), ..inner.clone() },
-        pb::QueryUsageRequest { meters: vec!["active_principals".to_owned()], filter: "plugin = p2".to_owned(), ..with(UsageWindow::Week, "", &base) },
+        pb::QueryUsageRequest {
+            meters: sums.clone(),
+            group_by_dims: vec!["plugin".to_owned()],
+            ..base.clone()
+        },
+        pb::QueryUsageRequest {
+            meters: sums,
+            filter: "client = codex AND NOT plugin = p1".to_owned(),
+            ..inner.clone()
+        },
+        pb::QueryUsageRequest {
+            meters: vec!["active_principals".to_owned()],
+            filter: "plugin = p2".to_owned(),
+            ..with(UsageWindow::Week, "", &base)
+        },
         pb::QueryUsageRequest { principal: format!("{}/principals/sam", tests::world::ACME), ..inner },
     ]
 }

@@ -7,8 +7,8 @@ use prost_types::Timestamp;
 use proto::usage::v1::{ListMetersRequest, QueryUsageRequest, usage_service_client::UsageServiceClient};
 
 use crate::{
-    app::App,
-    args::{WatchArgs, choice, time},
+    app::{App, Page},
+    args::{PageArgs, WatchArgs, choice, time},
     client::{Link, MAX_ANSWER_BYTES},
     error::{Exit, Result},
     names::beside,
@@ -48,7 +48,7 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum MeterCommand {
     /// List the meters
-    List,
+    List(PageArgs),
 }
 
 /// What to sum.
@@ -121,6 +121,7 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
 }
 
 /// Lists the meters.
-pub async fn meters(app: &mut App<'_, '_>) -> Result<Exit> {
-    app.read(false, ListMetersRequest {}, async |l, r| client(l).list_meters(r).await).await
+pub async fn meters(page: &PageArgs, app: &mut App<'_, '_>) -> Result<Exit> {
+    let ask = |Page { page_size, page_token, .. }| ListMetersRequest { page_size, page_token };
+    app.list_plain(page, ask, async |l, r| client(l).list_meters(r).await).await
 }

@@ -123,9 +123,16 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         "provost.tenant_plugin.v1.TenantPlugin" => {
             &["plugin", "stage", "platform_stage", "stage_override", "readiness", "missing_apps"]
         }
-        "provost.tenant.v1.Tenant" => {
-            &["name", "display_name", "partner", "state", "update_time", "delete_time"]
-        }
+        "provost.tenant.v1.Tenant" => &[
+            "name",
+            "display_name",
+            "partner",
+            "state",
+            "update_time",
+            "delete_time",
+            "erase_time",
+            "erasure",
+        ],
         "provost.token.v1.Token" => &[
             "name",
             "kind",
@@ -167,9 +174,17 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         "provost.usage.v1.UnapprovedPlugin" => {
             &["plugin", "plugin_hash", "client", "principal_count", "first_time", "last_time"]
         }
-        "provost.usage.v1.UsageRow" => {
-            &["start_time", "role", "unit_name", "principal", "client", "dims", "meter", "decimal_value", "unit"]
-        }
+        "provost.usage.v1.UsageRow" => &[
+            "start_time",
+            "role",
+            "unit_name",
+            "principal",
+            "client",
+            "dims",
+            "meter",
+            "decimal_value",
+            "unit",
+        ],
         _ => &[],
     }
 }

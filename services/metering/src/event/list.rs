@@ -144,7 +144,8 @@ fn name(parent: &str, collection: &str, slug: &str) -> String {
 
 impl Listed {
     fn message(self, parent: &str) -> pb::StoredUsageEvent {
-        let dims: std::collections::BTreeMap<String, String> = serde_json::from_str(&self.dims).unwrap_or_default();
+        let dims: std::collections::BTreeMap<String, String> =
+            serde_json::from_str(&self.dims).unwrap_or_default();
         let amounts: std::collections::BTreeMap<String, serde_json::Value> =
             serde_json::from_str(&self.amounts).unwrap_or_default();
         let value = |(key, value): (String, serde_json::Value)| {

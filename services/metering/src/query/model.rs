@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use kernel::{Error, Result, check::Checks, clock::Time, ids::clip};
 use uuid::Uuid;
 
-use super::{filter::Filter, window::{Span, Window}};
+use super::{
+    filter::Filter,
+    window::{Span, Window},
+};
 use crate::{
     meter::{self, Aggregation, METERS, Meter},
     rollup::fold::Level,
@@ -95,7 +98,9 @@ impl UsageQuery {
         let open = asked.end.is_none();
         let start = asked.start.unwrap_or(Time::from_micros(0));
         // nothing is accepted beyond that; a whole day, so that no part of one is read event by event
-        let end = asked.end.unwrap_or_else(|| Level::Day.bucket(now.plus(ahead)).plus(std::time::Duration::from_hours(24)));
+        let end = asked
+            .end
+            .unwrap_or_else(|| Level::Day.bucket(now.plus(ahead)).plus(std::time::Duration::from_hours(24)));
         checks.that("end_time", start < end, "must be after `start_time`");
         let by = &asked.group_by;
         let twice = by.iter().enumerate().any(|(at, d)| by.iter().skip(at + 1).any(|other| other == d));

@@ -169,7 +169,11 @@ impl Report {
 
 /// Verifies the tenants one after another, every `usage.verify_interval_seconds`, until `stop`. A difference is an error in our log and a
 /// metric. With 0 it is never done.
-pub fn spawn_verifier(kernel: &Arc<Kernel>, meter: &Meter, stop: CancellationToken) -> Option<JoinHandle<()>> {
+pub fn spawn_verifier(
+    kernel: &Arc<Kernel>,
+    meter: &Meter,
+    stop: CancellationToken,
+) -> Option<JoinHandle<()>> {
     let every = Duration::from_secs(kernel.config.usage.verify_interval_seconds);
     if every.is_zero() {
         return None;

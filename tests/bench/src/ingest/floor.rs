@@ -78,7 +78,10 @@ fn row(n: u64) -> Row {
         principal: Uuid::from_u128(u128::from(n % super::PEOPLE)),
         time: i64::try_from(super::start().as_micros()).unwrap(),
         dims: format!("{{\"model\":\"{}\",\"plugin\":\"{}\"}}", event.dims[0].value, event.dims[1].value),
-        amounts: format!("{{\"tokens.input\":{},\"tokens.output\":{}}}", event.values[0].value, event.values[1].value),
+        amounts: format!(
+            "{{\"tokens.input\":{},\"tokens.output\":{}}}",
+            event.values[0].value, event.values[1].value
+        ),
         id: event.id,
     }
 }
@@ -87,7 +90,8 @@ async fn sqlite(conn: &mut SqliteConnection, rows: &[Row]) {
     conn.execute("BEGIN IMMEDIATE").await.unwrap();
     for part in rows.chunks(ROWS) {
         let marks = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; part.len()].join(", ");
-        let text = format!("INSERT INTO usage_event VALUES {marks} ON CONFLICT (tenant_id, dedupe_key) DO NOTHING");
+        let text =
+            format!("INSERT INTO usage_event VALUES {marks} ON CONFLICT (tenant_id, dedupe_key) DO NOTHING");
         let mut query = sqlx::query(AssertSqlSafe(text));
         for row in part {
             query = query
