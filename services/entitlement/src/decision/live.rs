@@ -190,13 +190,24 @@ impl Policies {
         if let Some(loaded) = self.ready(tenant, &standing, least) {
             return Ok(loaded);
         }
+        // beside: what reads the tables takes no room in the calls that need not
+        Box::pin(self.brought_up(tenant, &standing, least)).await
+    }
+
+    /// The snapshot once it is up to `least`.
+    async fn brought_up(
+        &self,
+        tenant: TenantId,
+        standing: &Standing,
+        least: Revision,
+    ) -> Result<Arc<Loaded>> {
         let until = Instant::now() + PATIENCE;
         loop {
             let turn = standing.turn.lock().await;
-            if let Some(loaded) = self.ready(tenant, &standing, least) {
+            if let Some(loaded) = self.ready(tenant, standing, least) {
                 return Ok(loaded);
             }
-            let loaded = self.refresh(tenant, &standing).await?;
+            let loaded = self.refresh(tenant, standing).await?;
             drop(turn);
             if loaded.revision.covers(least) {
                 return Ok(loaded);

@@ -120,16 +120,16 @@ struct Recorded<'l> {
 
 /// What one event says.
 #[derive(Default, Serialize)]
-struct Entry {
+struct Entry<'l> {
     /// Decisions by reason, since the event before.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     answered: BTreeMap<&'static str, u64>,
     /// Every no.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    denied: Vec<serde_json::Value>,
+    denied: Vec<Recorded<'l>>,
     /// A sample of the yeses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    allowed_sample: Vec<serde_json::Value>,
+    allowed_sample: Vec<Recorded<'l>>,
     /// Decisions that should be lines and are not, because there were too many at once.
     #[serde(skip_serializing_if = "is_zero")]
     unlisted: u64,
@@ -236,17 +236,16 @@ impl Book {
         }
         // decisions are asked for in tenants alone
         let Ok(tenant) = scope.tenant() else { return };
-        let question = Question {
-            principal: who.clone(),
-            plugin: target_name(&tenant.slug, wanted.target()).chars().take(NAME).collect(),
-            reason: decision.reason,
+        let mut plugin = target_name(&tenant.slug, wanted.target());
+        if let Some((end, _)) = plugin.char_indices().nth(NAME) {
+            plugin.truncate(end);
+        }
+        let question = Question { principal: who.clone(), plugin, reason: decision.reason };
+        let line = || {
+            let rules = decision.entitlements.iter().take(RULES).cloned().collect();
+            Line { rules, revision, first: decision.decide_time, count: 1 }
         };
-        let rules = decision.entitlements.iter().take(RULES).cloned().collect();
-        self.lock().add(
-            question,
-            Line { rules, revision, first: decision.decide_time, count: 1 },
-            &self.shared,
-        );
+        self.lock().add(question, (decision.decide_time, 1), &self.shared, line);
     }
 
     fn lock(&self) -> MutexGuard<'_, Noted> {
@@ -287,16 +286,19 @@ impl Book {
         });
         let named = Reason::ALL.iter().map(|reason| reason.as_str()).zip(since.iter().copied());
         let answered = named.filter(|(_, count)| *count > 0).collect();
-        let mut entry = Entry { answered, unlisted, ..Entry::default() };
-        let (mut begin, mut first) = (0, true);
-        while first || begin < lines.len() {
-            let end = entry.fill(lines.get(begin..).unwrap_or_default()) + begin;
+        let (mut begin, mut counts) = (0, Some((answered, unlisted)));
+        while counts.is_some() || begin < lines.len() {
+            let first = counts.is_some();
             let acts = if first { since.iter().sum() } else { 1 };
+            let (answered, unlisted) = counts.take().unwrap_or_default();
+            let mut entry = Entry { answered, unlisted, ..Entry::default() };
+            let end = entry.fill(lines.get(begin..).unwrap_or_default()) + begin;
             if let Err(error) = record(kernel, scope, &entry, acts).await {
+                drop(entry);
                 self.put_back(lines.split_off(begin), first.then_some((since, unlisted)));
                 return Err(error);
             }
-            (begin, first, entry) = (end, false, Entry::default());
+            begin = end;
         }
         Ok(())
     }
@@ -305,7 +307,7 @@ impl Book {
     fn put_back(&self, lines: Vec<(Question, Line)>, counts: Option<(Vec<u64>, u64)>) {
         let mut noted = self.lock();
         for (question, line) in lines {
-            noted.add(question, line, &self.shared);
+            noted.add(question, (line.first, line.count), &self.shared, || line);
         }
         if let Some((since, unlisted)) = counts {
             noted.unlisted += unlisted;
@@ -329,24 +331,31 @@ impl Shared {
 }
 
 impl Noted {
-    fn add(&mut self, question: Question, line: Line, shared: &Shared) {
+    /// Counts a question that was asked `count` times from `first` on; `line` is made where it has none yet.
+    fn add(
+        &mut self,
+        question: Question,
+        (first, count): (Time, u64),
+        shared: &Shared,
+        line: impl FnOnce() -> Line,
+    ) {
         if let Some(known) = self.lines.get_mut(&question) {
-            known.count += line.count;
-            known.first = known.first.min(line.first);
+            known.count += count;
+            known.first = known.first.min(first);
             return;
         }
         if self.lines.len() >= ROOM || shared.lines.load(Ordering::Relaxed) >= ROOM_OF_ALL {
-            self.unlisted += line.count;
+            self.unlisted += count;
             return;
         }
         shared.lines.fetch_add(1, Ordering::Relaxed);
-        self.lines.insert(question, line);
+        self.lines.insert(question, line());
     }
 }
 
-impl Entry {
+impl<'l> Entry<'l> {
     /// Takes as many of `lines` as fit, at least one, and says how many.
-    fn fill(&mut self, lines: &[(Question, Line)]) -> usize {
+    fn fill(&mut self, lines: &'l [(Question, Line)]) -> usize {
         let mut bytes = 0;
         for (taken, (question, line)) in lines.iter().enumerate() {
             let recorded = Recorded {
@@ -358,22 +367,22 @@ impl Entry {
                 time: line.first,
                 count: line.count,
             };
-            let Ok(value) = serde_json::to_value(&recorded) else { continue };
-            bytes += value.to_string().len();
+            let Ok(text) = serde_json::to_string(&recorded) else { continue };
+            bytes += text.len();
             if bytes > LINES && taken > 0 {
                 return taken;
             }
             if question.reason == Reason::Allowed {
-                self.allowed_sample.push(value);
+                self.allowed_sample.push(recorded);
             } else {
-                self.denied.push(value);
+                self.denied.push(recorded);
             }
         }
         lines.len()
     }
 }
 
-async fn record(kernel: &Arc<Kernel>, scope: &Scope, entry: &Entry, acts: u64) -> Result<()> {
+async fn record(kernel: &Arc<Kernel>, scope: &Scope, entry: &Entry<'_>, acts: u64) -> Result<()> {
     let ctx = kernel.system();
     let permit = ctx.authorize(LOG, scope).await?;
     let audit = permit.audit().also("decision_log", scope.to_string()).after(entry).counting(acts.max(1));
@@ -392,6 +401,8 @@ mod tests {
         let principal = Slug::parse("principal", &format!("p{n}")).unwrap();
         Question { principal, plugin: "marketplaces/m/plugins/p".to_owned(), reason: Reason::ExplicitDeny }
     }
+
+    const ONCE: (Time, u64) = (Time::from_micros(7), 1);
 
     fn line(rules: Vec<String>) -> Line {
         Line { rules, revision: None, first: Time::from_micros(7), count: 1 }
@@ -412,16 +423,16 @@ mod tests {
     fn what_there_is_no_room_for_is_counted() {
         let (shared, mut noted) = (shared(0), Noted::default());
         for n in 0..ROOM + 3 {
-            noted.add(question(n), line(Vec::new()), &shared);
+            noted.add(question(n), ONCE, &shared, || line(Vec::new()));
         }
         // known questions still count, on their own line
-        noted.add(question(0), line(Vec::new()), &shared);
+        noted.add(question(0), ONCE, &shared, || line(Vec::new()));
         assert_eq!((noted.lines.len(), noted.unlisted), (ROOM, 3));
         assert_eq!(noted.lines[&question(0)].count, 2);
         // other tenants have taken all the room there is
         let mut other = Noted::default();
         shared.lines.store(ROOM_OF_ALL, Ordering::Relaxed);
-        other.add(question(1), line(Vec::new()), &shared);
+        other.add(question(1), ONCE, &shared, || line(Vec::new()));
         assert_eq!((other.lines.len(), other.unlisted), (0, 1));
     }
 

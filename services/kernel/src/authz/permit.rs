@@ -1,8 +1,10 @@
 //! The proof that an action was allowed. Only [`crate::ctx::Ctx::authorize`] makes one.
 
+use std::sync::Arc;
+
 use crate::{
     audit::Audit,
-    authn::Actor,
+    authn::Caller,
     authz::{Action, Class},
     error::{Error, Result},
     scope::{ERASED, Scope},
@@ -22,7 +24,7 @@ const TAKING: [&str; 2] = ["suspend", "revoke"];
 pub struct Permit {
     pub(crate) action: Action,
     pub(crate) scope: Scope,
-    pub(crate) actor: Actor,
+    pub(crate) caller: Arc<Caller>,
 }
 
 impl Permit {
@@ -33,7 +35,7 @@ impl Permit {
 
     /// Begins the audit record of the action.
     pub fn audit(&self) -> Audit {
-        Audit::new(self.action, self.scope.clone(), self.actor.clone())
+        Audit::new(self.action, self.scope.clone(), self.caller.actor())
     }
 
     /// Refuses to build in a frozen tenant. Taking rights away stays possible.

@@ -74,7 +74,8 @@ impl RowCache {
             return Ok(row);
         }
         let asked = Instant::now();
-        let row = Arc::new(load().await?);
+        // beside: a query takes no room in the calls whose row is remembered
+        let row = Arc::new(Box::pin(load()).await?);
         self.rows.insert(key, (count, asked, Arc::clone(&row) as Arc<dyn Any + Send + Sync>));
         Ok(row)
     }
