@@ -2,16 +2,25 @@
 
 use std::{
     future::Future,
-    sync::atomic::{AtomicUsize, Ordering},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Poll,
 };
 
 use proto::{
     catalog::v1::Stage,
     decision::v1::{CheckRequest, decision_service_client::DecisionServiceClient},
     entitlement::v1::{self as entitlement, Effect, entitlement_service_client::EntitlementServiceClient},
-    role::v1::{self as role, role_service_client::RoleServiceClient},
-    tenant::v1::{self as tenant, TenantState, tenant_service_client::TenantServiceClient},
+    role::v1::{self as role, role_service_client::RoleServiceClient, role_service_server::RoleService as _},
+    tenant::v1::{
+        self as tenant, TenantState, tenant_service_client::TenantServiceClient,
+        tenant_service_server::TenantService as _,
+    },
 };
+use tenancy::{role::rpc::RoleRpc, tenant::rpc::TenantRpc};
 use tests::{
     Engine, Site, World, market,
     site::Caller,
@@ -22,14 +31,28 @@ use tests::{
 /// So many calls are given up.
 const CALLS: usize = 240;
 
-/// Sends a call and gives it up after a while that is another one each time. Whether it was answered before that.
-async fn given_up<T: Send + 'static>(n: usize, call: impl Future<Output = T> + Send + 'static) -> bool {
+/// Sends a call and gives it up after a while that is another one each time.
+async fn given_up<T: Send + 'static>(n: usize, call: impl Future<Output = T> + Send + 'static) {
     let call = tokio::spawn(call);
     for _ in 0..(n * 37) % 1_500 {
         tokio::task::yield_now().await;
     }
     call.abort();
-    call.await.is_ok()
+    drop(call.await);
+}
+
+/// Goes on with a call until it has waited so many times for something and got it, and lets go of it then. Whether it was
+/// answered before that.
+async fn given_up_after<T>(waits: usize, call: impl Future<Output = T>) -> bool {
+    let (mut call, mut left) = (pin!(call), waits);
+    std::future::poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(false);
+        }
+        left -= 1;
+        call.as_mut().poll(cx).map(|_| true)
+    })
+    .await
 }
 
 /// Writes something elsewhere: what is seen of the embedded database was written before, and its only writer has done with it.
@@ -116,12 +139,12 @@ async fn between<T: PartialEq, S>(list: impl AsyncFn() -> T, look: impl AsyncFn(
 async fn a_role_whose_change_was_given_up_is_read_as_it_is_listed() {
     let world = World::build(Site::start(Engine::Sqlite).await).await;
     let (owner, name) = (&world.owner, world.role("banker").await.name);
-    let (mut made, writes) = (0, AtomicUsize::new(0));
+    let writes = AtomicUsize::new(0);
     for n in 0..CALLS {
         let before = role_of(owner, &name).await;
         let by = owner.clone();
         let new = role::Role { display_name: format!("Banker {n}"), etag: String::new(), ..before.clone() };
-        let answered = given_up(n, async move {
+        given_up(n, async move {
             let request = role::UpdateRoleRequest { role: Some(new), ..Default::default() };
             RoleServiceClient::new(by.channel.clone()).update_role(by.ask(request)).await.unwrap();
         })
@@ -132,10 +155,7 @@ async fn a_role_whose_change_was_given_up_is_read_as_it_is_listed() {
         };
         let (listed, got) = between(async || roles(owner).await.pop().unwrap(), look).await;
         assert_eq!(got, listed, "call {n}");
-        made += usize::from(!answered && listed != before);
     }
-    // how many calls are given up between their commit and their answer is the machine's to say
-    println!("{made} of {CALLS} calls were given up in between");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,12 +163,12 @@ async fn a_suspension_whose_caller_went_away_counts_in_every_decision_and_change
     let world = World::build(Site::start(Engine::Sqlite).await).await;
     live(&world).await;
     let admin = &world.admin;
-    let (mut made, writes) = (0, AtomicUsize::new(0));
+    let writes = AtomicUsize::new(0);
     for n in 0..CALLS {
         let by = world.admin.clone();
         let was = tenant_of(admin).await.state();
         let verb = if was == TenantState::Live { "suspend" } else { "resume" };
-        let answered = given_up(n, async move { crate::tenancy::step(&by, verb, ACME).await.unwrap() }).await;
+        given_up(n, async move { crate::tenancy::step(&by, verb, ACME).await.unwrap() }).await;
         let look = async || {
             let write = writes.fetch_add(1, Ordering::Relaxed);
             afterwards(&world, write).await;
@@ -160,8 +180,76 @@ async fn a_suspension_whose_caller_went_away_counts_in_every_decision_and_change
         assert_eq!(got, listed, "call {n}");
         let live = listed.state() == TenantState::Live;
         assert_eq!((decided, built), (live, live), "call {n}: {:?}", listed.state());
-        made += usize::from(!answered && listed.state() != was);
     }
-    // how many calls are given up between their commit and their answer is the machine's to say
-    println!("{made} of {CALLS} calls were given up in between");
+}
+
+/// The same in the process itself, where it is known at which point a call is given up: at each there is, so that some are
+/// between their commit and their answer.
+#[tokio::test]
+async fn a_role_whose_change_is_given_up_at_any_point_is_read_as_it_is_listed() {
+    for engine in Engine::BOTH {
+        let world = World::build(Site::start(engine).await).await;
+        let (owner, name) = (&world.owner, world.role("banker").await.name);
+        let service = RoleRpc(Arc::clone(world.site.kernel()));
+        let (mut made, writes) = (0, AtomicUsize::new(0));
+        for waits in 1.. {
+            let before = role_of(owner, &name).await;
+            let new = role::Role {
+                display_name: format!("Banker {waits}"),
+                etag: String::new(),
+                ..before.clone()
+            };
+            let request = owner.ask(role::UpdateRoleRequest { role: Some(new), ..Default::default() });
+            let answered = given_up_after(waits, service.update_role(request)).await;
+            let look = async || {
+                afterwards(&world, writes.fetch_add(1, Ordering::Relaxed)).await;
+                role_of(owner, &name).await
+            };
+            let (listed, got) = between(async || roles(owner).await.pop().unwrap(), look).await;
+            assert_eq!(got, listed, "given up after {waits} waits");
+            if answered {
+                break;
+            }
+            made += usize::from(listed != before);
+        }
+        assert!(made > 0, "no call on {engine:?} was given up between its commit and its answer");
+    }
+}
+
+#[tokio::test]
+async fn a_suspension_that_is_given_up_at_any_point_counts_in_every_decision_and_change() {
+    for engine in Engine::BOTH {
+        let world = World::build(Site::start(engine).await).await;
+        live(&world).await;
+        let admin = &world.admin;
+        let service = TenantRpc(Arc::clone(world.site.kernel()));
+        let (mut made, writes) = (0, AtomicUsize::new(0));
+        for waits in 1.. {
+            let was = tenant_of(admin).await.state();
+            let name = ACME.to_owned();
+            let answered = if was == TenantState::Live {
+                let request = admin.ask(tenant::SuspendTenantRequest { name, ..Default::default() });
+                given_up_after(waits, service.suspend_tenant(request)).await
+            } else {
+                let request = admin.ask(tenant::ResumeTenantRequest { name, ..Default::default() });
+                given_up_after(waits, service.resume_tenant(request)).await
+            };
+            let look = async || {
+                let write = writes.fetch_add(1, Ordering::Relaxed);
+                afterwards(&world, write).await;
+                let built = world::create_role(&world.owner, &format!("r{write}"), "A role").await;
+                (tenant_of(admin).await, allowed(admin).await, built.is_ok())
+            };
+            let acme = async || tenants(admin).await.into_iter().find(|t| t.name == ACME).unwrap();
+            let (listed, (got, decided, built)) = between(acme, look).await;
+            assert_eq!(got, listed, "given up after {waits} waits");
+            let live = listed.state() == TenantState::Live;
+            assert_eq!((decided, built), (live, live), "given up after {waits} waits: {:?}", listed.state());
+            if answered {
+                break;
+            }
+            made += usize::from(listed.state() != was);
+        }
+        assert!(made > 0, "no call on {engine:?} was given up between its commit and its answer");
+    }
 }

@@ -207,14 +207,14 @@ pub enum Command {
     },
 }
 
-impl Command {
+impl Cli {
     /// Whether it talks to no server.
     pub fn is_local(&self) -> bool {
-        match self {
-            Self::Audit(command) => command.is_local(),
-            Self::Sink(command) => command.is_local(),
-            Self::Policy(command) => command.is_local(),
-            _ => matches!(self, Self::Context(_) | Self::Version | Self::Completions { .. }),
+        match &self.command {
+            Command::Audit(command) => command.is_local(),
+            Command::Sink(command) => command.is_local(),
+            Command::Policy(command) => command.is_local(&self.global),
+            other => matches!(other, Command::Context(_) | Command::Version | Command::Completions { .. }),
         }
     }
 }

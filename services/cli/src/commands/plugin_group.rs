@@ -10,7 +10,7 @@ use proto::plugin_group::v1::{
 
 use crate::{
     app::{App, Page},
-    args::{ChangeArgs, DangerArgs, ListArgs, PageArgs, Verb, VerbArgs, YesArgs, mask},
+    args::{ChangeArgs, DangerArgs, ListArgs, Verb, VerbArgs, YesArgs, mask},
     client::{Link, MAX_ANSWER_BYTES},
     error::{Exit, Result},
     names::{Name, plugin},
@@ -68,11 +68,13 @@ pub enum Command {
         yes: YesArgs,
     },
     /// List what is in a group
+    ///
+    /// Filter and order by `marketplace_id`, `plugin_id`, `create_time`.
     Members {
         /// Which group
         name: String,
         #[command(flatten)]
-        page: PageArgs,
+        list: ListArgs,
     },
 }
 
@@ -157,14 +159,16 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         }
         Command::AddMember(args) => add_member(&args, app).await,
         Command::RemoveMember { member, yes } => remove_member(&member, yes, app).await,
-        Command::Members { name, page } => {
+        Command::Members { name, list } => {
             let parent = app.names.in_tenant("pluginGroups", &name)?.to_string();
-            let ask = |Page { page_size, page_token, .. }| ListPluginGroupMembersRequest {
+            let ask = |Page { filter, order_by, page_size, page_token }| ListPluginGroupMembersRequest {
                 parent: parent.clone(),
                 page_size,
                 page_token,
+                filter,
+                order_by,
             };
-            app.list_plain(&page, ask, async |l, r| client(l).list_plugin_group_members(r).await).await
+            app.list(false, &list, ask, async |l, r| client(l).list_plugin_group_members(r).await).await
         }
     }
 }

@@ -9,7 +9,7 @@ use proto::seat_pool::v1::{
 
 use crate::{
     app::{App, Page},
-    args::{ChangeArgs, DangerArgs, ListArgs, PageArgs, Verb, VerbArgs, YesArgs, mask},
+    args::{ChangeArgs, DangerArgs, ListArgs, Verb, VerbArgs, YesArgs, mask},
     client::{Link, MAX_ANSWER_BYTES},
     error::{Exit, Result},
     names::{Name, beside},
@@ -67,11 +67,13 @@ pub enum Command {
         yes: YesArgs,
     },
     /// List who holds a seat
+    ///
+    /// Filter and order by `holder_id`, `create_time`.
     Holders {
         /// Which seat pool
         name: String,
         #[command(flatten)]
-        page: PageArgs,
+        list: ListArgs,
     },
 }
 
@@ -156,14 +158,16 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         }
         Command::AddHolder(args) => add_holder(&args, app).await,
         Command::RemoveHolder { holder, yes } => remove_holder(&holder, yes, app).await,
-        Command::Holders { name, page } => {
+        Command::Holders { name, list } => {
             let parent = app.names.in_tenant("seatPools", &name)?.to_string();
-            let ask = |Page { page_size, page_token, .. }| ListSeatHoldersRequest {
+            let ask = |Page { filter, order_by, page_size, page_token }| ListSeatHoldersRequest {
                 parent: parent.clone(),
                 page_size,
                 page_token,
+                filter,
+                order_by,
             };
-            app.list_plain(&page, ask, async |l, r| client(l).list_seat_holders(r).await).await
+            app.list(false, &list, ask, async |l, r| client(l).list_seat_holders(r).await).await
         }
     }
 }

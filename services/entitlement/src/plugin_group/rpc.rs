@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernel::{Kernel, Result, audit::Resource as _, db::list::ListQuery, list_query, mask::Mask};
+use kernel::{Kernel, Result, audit::Resource as _, list_query, mask::Mask};
 use proto::plugin_group::v1::{self as pb, plugin_group_service_server::PluginGroupService};
 use tonic::{Request, Response, Status, async_trait};
 
@@ -107,9 +107,8 @@ impl PluginGroupService for PluginGroupRpc {
     ) -> Result<Response<pb::ListPluginGroupMembersResponse>, Status> {
         self.0
             .serve(request, |ctx, r| async move {
-                let query =
-                    ListQuery { page_size: r.page_size, page_token: r.page_token, ..ListQuery::default() };
-                let page = member::plugin_group_member_list(&ctx, &r.parent, &query).await?;
+                let page =
+                    member::plugin_group_member_list(&ctx, &r.parent, &list_query!(r)).await?;
                 let members = page.items.into_iter().map(Into::into).collect();
                 Ok(pb::ListPluginGroupMembersResponse { members, next_page_token: page.next_page_token })
             })

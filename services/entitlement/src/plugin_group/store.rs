@@ -60,7 +60,11 @@ const MEMBER_LIST: ListSpec = ListSpec {
     columns: member_columns!(),
     from: member_from!(),
     id: "m.id",
-    fields: &[Field::time("create_time", "m.create_time")],
+    fields: &[
+        Field::text("marketplace_id", "k.slug"),
+        Field::text("plugin_id", "p.slug"),
+        Field::time("create_time", "m.create_time"),
+    ],
     order: "create_time",
     deleted: "p.delete_time",
 };
@@ -193,7 +197,7 @@ pub async fn plugin_group_member_delete(
     changed_one(rows)
 }
 
-/// One page of a group's members, the oldest membership first.
+/// One page of a group's members.
 pub async fn plugin_group_member_list(
     db: &mut impl Executor,
     tenant: TenantId,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernel::{Kernel, Result, audit::Resource as _, db::list::ListQuery, list_query, mask::Mask};
+use kernel::{Kernel, Result, audit::Resource as _, list_query, mask::Mask};
 use proto::seat_pool::v1::{self as pb, seat_pool_service_server::SeatPoolService};
 use tonic::{Request, Response, Status, async_trait};
 
@@ -106,9 +106,7 @@ impl SeatPoolService for SeatPoolRpc {
     ) -> Result<Response<pb::ListSeatHoldersResponse>, Status> {
         self.0
             .serve(request, |ctx, r| async move {
-                let query =
-                    ListQuery { page_size: r.page_size, page_token: r.page_token, ..ListQuery::default() };
-                let page = holder::seat_holder_list(&ctx, &r.parent, &query).await?;
+                let page = holder::seat_holder_list(&ctx, &r.parent, &list_query!(r)).await?;
                 let holders = page.items.into_iter().map(Into::into).collect();
                 Ok(pb::ListSeatHoldersResponse { holders, next_page_token: page.next_page_token })
             })

@@ -60,7 +60,7 @@ const HOLDER_LIST: ListSpec = ListSpec {
     columns: holder_columns!(),
     from: holder_from!(),
     id: "m.id",
-    fields: &[Field::time("create_time", "m.create_time")],
+    fields: &[Field::text("holder_id", "p.slug"), Field::time("create_time", "m.create_time")],
     order: "create_time",
     deleted: "p.delete_time",
 };
