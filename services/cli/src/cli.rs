@@ -170,7 +170,7 @@ pub enum Command {
     /// The same as `decision check`
     Check(commands::decision::Question),
     /// The same as `decision explain`
-    Explain(commands::decision::Question),
+    Explain(commands::decision::Explained),
     /// The same as `decision list-usable`
     CanUse(commands::decision::Usable),
     /// The same as `decision list-principals`

@@ -11,6 +11,8 @@ use tests::{http as web, market, own, process, process::Daemon, site, staff, wor
 
 use super::authzen::{Asker, keeps_the_rules, may, stock};
 
+mod hostile;
+
 /// Nothing that is waited for takes so long.
 const PATIENCE: Duration = Duration::from_mins(2);
 
