@@ -13,7 +13,7 @@ use tests::{Site, World, both_engines, http, staff, world};
 
 use super::{
     Bank, PLUGIN,
-    authzen::{Asker, may},
+    authzen::{Asker, may, stock},
     check, named,
     revisions::{compared, shadowed},
     rule,
@@ -286,7 +286,7 @@ both_engines! {
 
     async fn what_authzen_and_lists_answer_casbin_answers_alike(site: Site) {
         let bank = Bank::open(site).await;
-        super::authzen::stock(&bank.world.admin, &bank.world.owner).await;
+        stock(&bank.world.admin, &bank.world.owner).await;
         let owner = &bank.world.owner;
         world::user(owner, world::ACME, "paul").await;
         staff::agent(owner, "bot", "maria").await;
