@@ -19,7 +19,7 @@ fn bank() -> Shell {
     shell.run(0, &["catalog", "import", MARKETPLACE, "--initial-stage", "live"]);
     shell.run(
         0,
-        &words("entitlement create bankers-sales --role banker --target provost-starter/sales --effect default"),
+        &words("entitlement create bankers-sales --role banker --target provost-starter/product-design --effect default"),
     );
     shell
 }
@@ -27,7 +27,7 @@ fn bank() -> Shell {
 #[test]
 fn an_explanation_names_who_set_the_rule_to_those_who_may_read_the_record() {
     let shell = bank();
-    let explain = words("explain maria provost-starter/sales --set-by");
+    let explain = words("explain maria provost-starter/product-design --set-by");
     let said = String::from_utf8(shell.run(0, &explain).stdout).unwrap();
     assert!(said.contains("Rule bankers-sales was set by principals/root at 20"), "{said}");
     assert!(!said.contains("changed last"), "{said}");
@@ -38,7 +38,7 @@ fn an_explanation_names_who_set_the_rule_to_those_who_may_read_the_record() {
     shell.run(0, &words("entitlement delete bankers-sales --yes"));
     shell.run(
         0,
-        &words("entitlement create bankers-sales --role banker --target provost-starter/sales --effect default"),
+        &words("entitlement create bankers-sales --role banker --target provost-starter/product-design --effect default"),
     );
     let said = String::from_utf8(shell.run(0, &explain).stdout).unwrap();
     assert!(said.contains("was set by principals/root") && !said.contains("changed last"), "{said}");
@@ -58,9 +58,9 @@ fn an_explanation_names_who_set_the_rule_to_those_who_may_read_the_record() {
 fn tests_of_rules_are_run_on_a_tenants_rules_as_they_are() {
     let shell = bank();
     let tests = "name: live\nnow: '2100-01-01T00:00:00Z'\ntests:\n\
-        - {name: bankers sell, principals: [maria], plugins: {provost-starter/sales: ALLOWED}}\n\
-        - {name: nobody else, principals: [stranger], plugins: {provost-starter/sales: UNKNOWN_PRINCIPAL}}\n\
-        - {name: and nothing else, list: {principal: maria, exactly: [provost-starter/sales]}}\n";
+        - {name: bankers sell, principals: [maria], plugins: {provost-starter/product-design: ALLOWED}}\n\
+        - {name: nobody else, principals: [stranger], plugins: {provost-starter/product-design: UNKNOWN_PRINCIPAL}}\n\
+        - {name: and nothing else, list: {principal: maria, exactly: [provost-starter/product-design]}}\n";
     std::fs::write(shell.dir.path().join("live.yaml"), tests).unwrap();
     let run = words("policy test live.yaml --coverage --fail-uncovered --tenant acme");
     let said = String::from_utf8(shell.run(0, &run).stdout).unwrap();
@@ -69,12 +69,12 @@ fn tests_of_rules_are_run_on_a_tenants_rules_as_they_are() {
     // a rule that no test reaches, and one that changes an answer
     shell.run(
         0,
-        &words("entitlement create design --role banker --target provost-starter/product-design --effect available"),
+        &words("entitlement create design --role banker --target provost-starter/creative-production --effect available"),
     );
     shell.run(0, &words("role create idle --display-name Idle"));
-    shell.run(0, &words("entitlement create idle --role idle --target provost-starter/sales --effect available"));
+    shell.run(0, &words("entitlement create idle --role idle --target provost-starter/product-design --effect available"));
     let said = String::from_utf8(shell.run(12, &run).stdout).unwrap();
-    assert!(said.contains("FAIL  and nothing else") && said.contains("provost-starter/product-design too"), "{said}");
+    assert!(said.contains("FAIL  and nothing else") && said.contains("provost-starter/creative-production too"), "{said}");
     assert!(said.contains("no test reaches idle"), "{said}");
     // without a tenant the file has to say by which facts
     let said = shell.error(1, &["policy", "test", "live.yaml"]);

@@ -183,7 +183,7 @@ fn a_directory_that_breaks_a_rule_is_refused_and_nothing_of_it_is_imported() {
     assert!(said.contains("symbolic link"), "{said}");
     let said = shell.error(1, &["catalog", "import", "nowhere"]);
     assert!(said.contains("nowhere"), "{said}");
-    assert_eq!(shell.json(&["marketplace", "list"])["marketplaces"], serde_json::json!([]));
+    assert_eq!(shell.json(&["marketplace", "list", "--all"])["marketplaces"], serde_json::json!([]));
     std::fs::remove_file(bad.join("link")).unwrap();
     shell.run(0, &["catalog", "import", "bad"]);
 }
@@ -205,7 +205,7 @@ fn a_misspelt_effect_is_refused_on_the_line_in_a_policy_and_in_the_facts_of_test
         let said = shell.error(1, &["policy", "test", "tests.yaml"]);
         assert!(said.contains("facts.txt") && said.contains("effect") && said.contains("`denied`"), "{word}: {said}");
     }
-    assert!(shell.json(&["entitlement", "list"]).as_array().unwrap().is_empty());
+    assert!(shell.json(&["entitlement", "list", "--all"]).as_array().unwrap().is_empty());
 }
 
 #[test]
@@ -221,5 +221,5 @@ fn a_link_to_a_file_of_the_system_is_refused_and_nothing_of_the_file_is_sent() {
     std::os::unix::fs::symlink("/etc/passwd", dir.join("README.md")).unwrap();
     let said = shell.error(7, &["catalog", "import", "market"]);
     assert!(said.contains("symbolic link") && said.contains("plugins/kit/README.md"), "{said}");
-    assert!(shell.json(&["marketplace", "list"]).as_array().unwrap().is_empty());
+    assert!(shell.json(&["marketplace", "list", "--all"]).as_array().unwrap().is_empty());
 }
