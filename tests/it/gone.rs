@@ -207,7 +207,8 @@ async fn a_role_whose_change_was_committed_and_never_answered_is_read_as_it_is_l
         let service = RoleRpc(Arc::clone(world.site.kernel()));
         for n in 0..20 {
             let before = role_of(owner, &name).await;
-            let new = role::Role { display_name: format!("Banker {n}"), etag: String::new(), ..before.clone() };
+            let new =
+                role::Role { display_name: format!("Banker {n}"), etag: String::new(), ..before.clone() };
             let request = owner.ask(role::UpdateRoleRequest { role: Some(new), ..Default::default() });
             let listed = async || roles(owner).await.pop().unwrap();
             let done = async || listed().await != before;

@@ -30,11 +30,8 @@ pub fn decide(question: &Question, policy: &Policy) -> Value {
     if let Some(effect) = answered.effect {
         context.insert("effect".to_owned(), json!(word(effect)));
     }
-    let rules: Vec<_> = answered
-        .rules
-        .iter()
-        .map(|rule| format!("tenants/{}/entitlements/{rule}", policy.tenant))
-        .collect();
+    let rules: Vec<_> =
+        answered.rules.iter().map(|rule| format!("tenants/{}/entitlements/{rule}", policy.tenant)).collect();
     context.insert("entitlements".to_owned(), json!(rules));
     json!({"decision": answered.allowed(), "context": context})
 }
@@ -50,11 +47,7 @@ pub fn incomplete(item: &Incomplete, policy: &Policy) -> Value {
     }
 }
 
-fn decided<'p>(
-    question: &'p Question,
-    target: Option<Target<&'p str>>,
-    policy: &'p Policy,
-) -> Answered<'p> {
+fn decided<'p>(question: &'p Question, target: Option<Target<&'p str>>, policy: &'p Policy) -> Answered<'p> {
     let (subject, kind) = (question.subject.id.as_str(), question.subject.kind.as_str());
     let no = |because| Answered::no(subject, target, because);
     let Some(snapshot) = policy.snapshot.as_deref() else {
@@ -120,8 +113,7 @@ pub fn resources(subject: &Subject, kind: &str, action: &str, policy: &Policy, b
         USE => by.barred(&subject.id).map(Because::Rules),
         _ => Some(Because::UnknownAction),
     };
-    let mut ids =
-        if because.is_none() { usable(&subject.id, kind, policy.now, by) } else { Vec::new() };
+    let mut ids = if because.is_none() { usable(&subject.id, kind, policy.now, by) } else { Vec::new() };
     ids.sort_unstable();
     let search = Search::Resources { subject: &subject.id, kind };
     policy.tell_all(&Listed { search, found: &ids, because });

@@ -65,16 +65,27 @@ fn tests_of_rules_are_run_on_a_tenants_rules_as_they_are() {
     let run = words("policy test live.yaml --coverage --fail-uncovered --tenant acme");
     let said = String::from_utf8(shell.run(0, &run).stdout).unwrap();
     assert!(said.contains("3 passed, 0 failed"), "{said}");
-    assert!(said.contains("the rules of tenants/acme at revision ") && said.contains("1 of 1 rules reached"), "{said}");
+    assert!(
+        said.contains("the rules of tenants/acme at revision ") && said.contains("1 of 1 rules reached"),
+        "{said}"
+    );
     // a rule that no test reaches, and one that changes an answer
     shell.run(
         0,
         &words("entitlement create design --role banker --target provost-starter/creative-production --effect available"),
     );
     shell.run(0, &words("role create idle --display-name Idle"));
-    shell.run(0, &words("entitlement create idle --role idle --target provost-starter/product-design --effect available"));
+    shell.run(
+        0,
+        &words(
+            "entitlement create idle --role idle --target provost-starter/product-design --effect available",
+        ),
+    );
     let said = String::from_utf8(shell.run(12, &run).stdout).unwrap();
-    assert!(said.contains("FAIL  and nothing else") && said.contains("provost-starter/creative-production too"), "{said}");
+    assert!(
+        said.contains("FAIL  and nothing else") && said.contains("provost-starter/creative-production too"),
+        "{said}"
+    );
     assert!(said.contains("no test reaches idle"), "{said}");
     // without a tenant the file has to say by which facts
     let said = shell.error(1, &["policy", "test", "live.yaml"]);

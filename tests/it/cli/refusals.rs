@@ -183,7 +183,7 @@ fn a_directory_that_breaks_a_rule_is_refused_and_nothing_of_it_is_imported() {
     assert!(said.contains("symbolic link"), "{said}");
     let said = shell.error(1, &["catalog", "import", "nowhere"]);
     assert!(said.contains("nowhere"), "{said}");
-    assert_eq!(shell.json(&["marketplace", "list", "--all"])["marketplaces"], serde_json::json!([]));
+    assert_eq!(shell.json(&["marketplace", "list"])["marketplaces"], serde_json::json!([]));
     std::fs::remove_file(bad.join("link")).unwrap();
     shell.run(0, &["catalog", "import", "bad"]);
 }
@@ -194,16 +194,43 @@ fn a_misspelt_effect_is_refused_on_the_line_in_a_policy_and_in_the_facts_of_test
     shell.run(0, &["catalog", "import", MARKETPLACE]);
     let write = |file: &str, text: &str| std::fs::write(shell.dir.path().join(file), text).unwrap();
     for word in ["Deny", "deny", "DENIED", "Denied", ""] {
-        let rule = ["entitlement", "create", "no", "--role", "*", "--target", "provost-starter/sales", "--effect", word];
+        let rule = [
+            "entitlement",
+            "create",
+            "no",
+            "--role",
+            "*",
+            "--target",
+            "provost-starter/sales",
+            "--effect",
+            word,
+        ];
         let said = shell.error(2, &rule);
         assert!(said.contains("denied") && said.contains("--effect"), "{word}: {said}");
-        write("rules.yaml", &format!("rules:\n- {{id: no, role: '*', target: provost-starter/sales, effect: '{word}'}}\n"));
+        write(
+            "rules.yaml",
+            &format!("rules:\n- {{id: no, role: '*', target: provost-starter/sales, effect: '{word}'}}\n"),
+        );
         let said = shell.error(1, &["policy", "diff", "rules.yaml"]);
-        assert!(said.contains("rules.yaml") && said.contains("effect") && said.contains("`denied`"), "{word}: {said}");
-        write("facts.txt", &format!("tenant: acme\nplugins: {{kit: {{}}}}\nrules:\n- {{id: no, role: '*', target: kit, effect: '{word}'}}\n"));
-        write("tests.yaml", "name: x\nnow: '2026-11-05T10:30:00Z'\nfixtures: facts.txt\ntests:\n- {name: x, principals: [ann], plugins: {kit: UNKNOWN_PRINCIPAL}}\n");
+        assert!(
+            said.contains("rules.yaml") && said.contains("effect") && said.contains("`denied`"),
+            "{word}: {said}"
+        );
+        write(
+            "facts.txt",
+            &format!(
+                "tenant: acme\nplugins: {{kit: {{}}}}\nrules:\n- {{id: no, role: '*', target: kit, effect: '{word}'}}\n"
+            ),
+        );
+        write(
+            "tests.yaml",
+            "name: x\nnow: '2026-11-05T10:30:00Z'\nfixtures: facts.txt\ntests:\n- {name: x, principals: [ann], plugins: {kit: UNKNOWN_PRINCIPAL}}\n",
+        );
         let said = shell.error(1, &["policy", "test", "tests.yaml"]);
-        assert!(said.contains("facts.txt") && said.contains("effect") && said.contains("`denied`"), "{word}: {said}");
+        assert!(
+            said.contains("facts.txt") && said.contains("effect") && said.contains("`denied`"),
+            "{word}: {said}"
+        );
     }
     assert!(shell.json(&["entitlement", "list", "--all"]).as_array().unwrap().is_empty());
 }

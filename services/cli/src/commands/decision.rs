@@ -151,7 +151,8 @@ pub async fn explain(args: Explained, app: &mut App<'_, '_>) -> Result<Exit> {
     let Explained { question: args, set_by } = args;
     if set_by && app.format() != Format::Table {
         return Err(Error::Usage(
-            "--set-by adds sentences to the table; with -o, ask `provost audit list` about the entitlements".to_owned(),
+            "--set-by adds sentences to the table; with -o, ask `provost audit list` about the entitlements"
+                .to_owned(),
         ));
     }
     let (principal, plugin) = (principal(app, &args.principal)?, plugin(app, &args.plugin).await?);

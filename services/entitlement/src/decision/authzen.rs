@@ -94,8 +94,7 @@ impl ControlPlane {
         // whoever has no name that a principal can have is not the caller
         let whom: Option<Vec<_>> = about.whom.iter().map(|id| Slug::parse("subject.id", id).ok()).collect();
         let whom = whom.unwrap_or_default();
-        let asked =
-            enter(ctx, &self.policies, action, &tenant, &whom.iter().collect::<Vec<_>>(), "").await?;
+        let asked = enter(ctx, &self.policies, action, &tenant, &whom.iter().collect::<Vec<_>>(), "").await?;
         Ok(Policy {
             tenant: asked.tenant()?.slug.to_string(),
             snapshot: asked.loaded.as_ref().ok().map(|loaded| Arc::clone(&loaded.snapshot)),
@@ -147,8 +146,7 @@ impl Recorder {
             Search::Subjects { target, .. } => (None, target.and_then(Wanted::of), List::Principals),
             Search::Resources { subject, kind } => (named(subject), None, list_of(kind)),
         };
-        let answer =
-            Answer::List { list, found: listed.found.len(), why: listed.because.map(why) };
+        let answer = Answer::List { list, found: listed.found.len(), why: listed.because.map(why) };
         let principal = who.as_ref().map_or("", Slug::as_str);
         self.0.note(principal, wanted.as_ref().map(Wanted::target), answer, None)?;
         if listed.because.is_some_and(|because| !matches!(because, Because::Rules(_))) {
@@ -159,11 +157,7 @@ impl Recorder {
 }
 
 /// One answer out of a list: somebody or something that is on it or could be.
-fn one_listed(
-    listed: &Listed<'_>,
-    snapshot: &Snapshot,
-    turn: usize,
-) -> Option<(Slug, Wanted, bool)> {
+fn one_listed(listed: &Listed<'_>, snapshot: &Snapshot, turn: usize) -> Option<(Slug, Wanted, bool)> {
     let on_it = |id: &str| listed.found.binary_search_by(|found| found.as_str().cmp(id)).is_ok();
     match listed.search {
         Search::Subjects { kind, target } => {

@@ -153,7 +153,7 @@ impl Draft {
 }
 
 /// Puts `id` into a set, or takes it out.
-pub fn set(list: &mut Vec<String>, id: &str, there: bool) {
+pub fn put(list: &mut Vec<String>, id: &str, there: bool) {
     list.retain(|one| one != id);
     if there {
         list.push(id.to_owned());

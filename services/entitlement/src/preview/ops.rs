@@ -19,7 +19,7 @@ use kernel::{
 use tokio::sync::Semaphore;
 
 use super::model::{
-    Difference, Draft, Link, MOST, MOST_NAMES, MOST_RULES, NAMES, Proposal, RuleChange, diff, rule, set,
+    Difference, Draft, Link, MOST, MOST_NAMES, MOST_RULES, NAMES, Proposal, RuleChange, diff, put, rule,
 };
 use crate::{
     binding,
@@ -32,7 +32,9 @@ use crate::{
         ops::{pool_find, target_find, whom_find},
         store,
     },
-    plugin_group, seat_pool,
+    plugin_group::model::PluginGroups,
+    seat_pool::model::SeatPools,
+    set,
     stage_override::{model::effective, store::override_find},
 };
 
@@ -246,12 +248,12 @@ async fn look_up(db: &mut Reader, tenant: &TenantRef, change: &Proposal, seen: &
         }
         Proposal::SeatHolder(link) => {
             let slug = own(tenant, "changes.name", "seatPools", &link.name)?;
-            let pool = seat_pool::ops::find(db, tenant, &slug).await?;
+            let pool = set::ops::find::<SeatPools>(db, tenant, &slug).await?;
             pool.stamp.alive(&link.name).map(drop)
         }
         Proposal::PluginGroupMember(link) => {
             let slug = own(tenant, "changes.name", "pluginGroups", &link.name)?;
-            let group = plugin_group::ops::find(db, tenant, &slug).await?;
+            let group = set::ops::find::<PluginGroups>(db, tenant, &slug).await?;
             group.stamp.alive(&link.name).map(drop)
         }
         Proposal::Binding { plugin, app, bound } => bindable(db, tenant, (plugin, app), *bound).await,
@@ -303,23 +305,23 @@ fn propose(
             if member.contains("/groups/") {
                 let group = own(tenant, "changes.member", "groups", member)?;
                 now.group(group.as_str()).ok_or_else(|| Error::not_found("group", member))?;
-                set(&mut draft.role(now, id.as_str()).ok_or_else(missing)?.groups, group.as_str(), *there);
+                put(&mut draft.role(now, id.as_str()).ok_or_else(missing)?.groups, group.as_str(), *there);
             } else {
                 let who = known(now, tenant, member)?;
-                set(&mut draft.role(now, id.as_str()).ok_or_else(missing)?.principals, who.as_str(), *there);
+                put(&mut draft.role(now, id.as_str()).ok_or_else(missing)?.principals, who.as_str(), *there);
             }
         }
         Proposal::GroupMember(Link { name, member, there }) => {
             let id = own(tenant, "changes.name", "groups", name)?;
             let who = known(now, tenant, member)?;
             let group = draft.group(now, id.as_str()).ok_or_else(|| Error::not_found("group", name))?;
-            set(&mut group.principals, who.as_str(), *there);
+            put(&mut group.principals, who.as_str(), *there);
         }
         Proposal::Inclusion(Link { name, member, there }) => {
             let id = own(tenant, "changes.name", "roles", name)?;
             let included = own(tenant, "changes.member", "roles", member)?;
             let role = draft.role(now, id.as_str()).ok_or_else(|| Error::not_found("role", name))?;
-            set(&mut role.includes, included.as_str(), *there);
+            put(&mut role.includes, included.as_str(), *there);
         }
         Proposal::Suspended { principal, suspended } => {
             let who = known(now, tenant, principal)?;
@@ -330,19 +332,19 @@ fn propose(
             let id = own(tenant, "changes.name", "seatPools", name)?;
             let who = known(now, tenant, member)?;
             let pool = draft.pool(now, id.as_str()).ok_or_else(|| Error::not_found("seat pool", name))?;
-            set(&mut pool.holders, who.as_str(), *there);
+            put(&mut pool.holders, who.as_str(), *there);
         }
         Proposal::PluginGroupMember(Link { name, member, there }) => {
             let id = own(tenant, "changes.name", "pluginGroups", name)?;
             let plugin = engine_plugin("changes.member", member)?;
             now.plugin(&plugin).ok_or_else(|| Error::not_found("plugin", member))?;
             let group = draft.plugin_group(now, id.as_str());
-            set(&mut group.ok_or_else(|| Error::not_found("plugin group", name))?.plugins, &plugin, *there);
+            put(&mut group.ok_or_else(|| Error::not_found("plugin group", name))?.plugins, &plugin, *there);
         }
         Proposal::Binding { plugin, app, bound } => {
             let found = draft.plugin(now, &engine_plugin("changes.plugin", plugin)?);
             let found = found.ok_or_else(|| Error::not_found("plugin", plugin))?;
-            set(&mut found.missing, app, !*bound);
+            put(&mut found.missing, app, !*bound);
         }
         Proposal::Stage { plugin, stage } => {
             let found = draft.plugin(now, &engine_plugin("changes.set_plugin_stage.plugin", plugin)?);

@@ -22,13 +22,11 @@ use crate::{
 
 /// Which tests.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "\
+#[command(after_help = "\
 With --tenant, what the files expect is asked of that tenant's rules as they are, at the moments that the files say; the
 `fixtures` that they name are not read.
 
-Exit code: 0 when all pass, 12 when one fails or, with --fail-uncovered, a rule is not reached."
-)]
+Exit code: 0 when all pass, 12 when one fails or, with --fail-uncovered, a rule is not reached.")]
 pub struct Run {
     /// Files of tests, or directories of them
     #[arg(value_name = "PATH", default_value = "policies/tests")]

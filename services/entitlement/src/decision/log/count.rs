@@ -153,7 +153,9 @@ mod tests {
             assert_eq!((counters.count(why.counter()), counters.count(why.counter())), (0, 1));
         }
         let counts = counters.read();
-        assert!(answered(&counts).all(|(_, count)| count == 2) && listed(&counts).all(|(_, count)| count == 0));
+        assert!(
+            answered(&counts).all(|(_, count)| count == 2) && listed(&counts).all(|(_, count)| count == 0)
+        );
         counters.count(List::Apps.counter());
         let since = since(&counters.read(), &counts);
         assert_eq!((since.iter().sum::<u64>(), since[List::Apps.counter()]), (1, 1));

@@ -266,14 +266,21 @@ mod tests {
     #[test]
     fn every_kind_of_answer_has_its_place() {
         let list = |found| Answer::List { list: List::Plugins, found, why: None };
-        let answers =
-            [Answer::Decision(Why::Incomplete), Answer::Decision(Why::Rules(Reason::Allowed)), list(0), list(2)];
+        let answers = [
+            Answer::Decision(Why::Incomplete),
+            Answer::Decision(Why::Rules(Reason::Allowed)),
+            list(0),
+            list(2),
+        ];
         let lines = answers.map(|answer| (Question { answer, ..question(1) }, line(Vec::new())));
         let mut entry = Entry::default();
         assert_eq!(entry.fill(&lines), 4);
         assert_eq!(entry.denied[0]["reason"], "INCOMPLETE");
         assert_eq!(entry.allowed_sample[0]["reason"], "ALLOWED");
-        assert_eq!((&entry.listed_nothing[0]["found"], &entry.listed_sample[0]["found"]), (&0.into(), &2.into()));
+        assert_eq!(
+            (&entry.listed_nothing[0]["found"], &entry.listed_sample[0]["found"]),
+            (&0.into(), &2.into())
+        );
         assert!(entry.listed_nothing[0].get("reason").is_none(), "that is for the rules to say");
     }
 }
