@@ -182,8 +182,8 @@ impl Eraser {
 
     /// Clears up until nothing is left; `false` when a legal hold came, or the process is to stop.
     async fn clear(&self, hold: &Hold, tenant: &Tenant) -> Result<bool> {
-        let units = CLEARED.iter().map(Work::Table);
-        for work in [Work::Units].into_iter().chain(units).chain([Work::People, Work::Keys]) {
+        let tables = CLEARED.iter().map(Work::Table);
+        for work in [Work::Units].into_iter().chain(tables).chain([Work::People, Work::Keys]) {
             loop {
                 match retry::on_conflict(|| self.step(hold, tenant, &work)).await? {
                     Stepped::More if self.stop.is_cancelled() => return Ok(true),
