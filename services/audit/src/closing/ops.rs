@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use kernel::{
     Ctx, Kernel, Result,
-    audit::Resource as _,
+    audit::Resource,
     authz::Action,
     db::{Executor, retry, tx::EngineTx},
     error::Error,
@@ -258,7 +258,7 @@ impl Eraser {
 
 /// The name of a legal hold that stands in the tenant.
 async fn standing(db: &mut impl Executor, tenant: TenantId) -> Result<Option<String>> {
-    Ok(retention::hold_standing(db, tenant.0).await?.first().map(|hold| hold.name()))
+    Ok(retention::hold_standing(db, tenant.0).await?.first().map(Resource::name))
 }
 
 /// Whether nothing is left; the change of the tenant itself that began it may be known to those who decide.
