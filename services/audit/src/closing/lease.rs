@@ -24,7 +24,8 @@ pub struct Lease {
     /// Grows with every holder.
     pub fence: i64,
     /// Until when.
-    pub lease_until: Time,
+    #[sqlx(rename = "lease_until")]
+    pub until: Time,
 }
 
 /// An erasure while it is ours.
@@ -43,10 +44,10 @@ impl Hold {
         let Some(seen) = store::lease_get(&mut tx, tenant).await? else { return Ok(None) };
         // the embedded database belongs to one process: whoever held the lease before is gone
         let embedded = kernel.db.engine() == Engine::Sqlite;
-        if seen.holder != node && seen.lease_until > now && !embedded {
+        if seen.holder != node && seen.until > now && !embedded {
             return Ok(None);
         }
-        let lease = Lease { holder: node, fence: seen.fence + 1, lease_until: now.plus(LEASE) };
+        let lease = Lease { holder: node, fence: seen.fence + 1, until: now.plus(LEASE) };
         if store::lease_put(&mut tx, tenant, seen.fence, &lease).await? == 0 {
             return Ok(None);
         }
@@ -69,8 +70,8 @@ impl Hold {
         }
     }
 
-    async fn put(&self, tx: &mut impl Executor, lease_until: Time) -> Result<()> {
-        let lease = Lease { lease_until, ..self.lease };
+    async fn put(&self, tx: &mut impl Executor, until: Time) -> Result<()> {
+        let lease = Lease { until, ..self.lease };
         match store::lease_put(tx, self.tenant, self.lease.fence, &lease).await? {
             0 => Err(Error::Conflict),
             _ => Ok(()),

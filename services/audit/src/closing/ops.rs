@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use kernel::{
     Ctx, Kernel, Result,
-    audit::Resource as _,
+    audit::Resource,
     authz::Action,
     db::{Executor, retry, tx::EngineTx},
     error::Error,
@@ -182,8 +182,8 @@ impl Eraser {
 
     /// Clears up until nothing is left; `false` when a legal hold came, or the process is to stop.
     async fn clear(&self, hold: &Hold, tenant: &Tenant) -> Result<bool> {
-        let units = CLEARED.iter().map(Work::Table);
-        for work in [Work::Units].into_iter().chain(units).chain([Work::People, Work::Keys]) {
+        let tables = CLEARED.iter().map(Work::Table);
+        for work in [Work::Units].into_iter().chain(tables).chain([Work::People, Work::Keys]) {
             loop {
                 match retry::on_conflict(|| self.step(hold, tenant, &work)).await? {
                     Stepped::More if self.stop.is_cancelled() => return Ok(true),
@@ -258,7 +258,7 @@ impl Eraser {
 
 /// The name of a legal hold that stands in the tenant.
 async fn standing(db: &mut impl Executor, tenant: TenantId) -> Result<Option<String>> {
-    Ok(retention::hold_standing(db, tenant.0).await?.first().map(|hold| hold.name()))
+    Ok(retention::hold_standing(db, tenant.0).await?.first().map(Resource::name))
 }
 
 /// Whether nothing is left; the change of the tenant itself that began it may be known to those who decide.

@@ -69,8 +69,8 @@ pub async fn lease_insert(db: &mut impl Executor, tenant: TenantId) -> Result<()
 pub async fn lease_put(db: &mut impl Executor, tenant: TenantId, seen: i64, lease: &Lease) -> Result<u64> {
     let query = "UPDATE tenant_erasure SET holder = $1, fence = $2, lease_until = $3 \
          WHERE tenant_id = $4 AND fence = $5";
-    let Lease { holder, fence, lease_until } = *lease;
-    execute!(db, sqlx::query(query).bind(holder).bind(fence).bind(lease_until).bind(tenant).bind(seen))
+    let Lease { holder, fence, until } = *lease;
+    execute!(db, sqlx::query(query).bind(holder).bind(fence).bind(until).bind(tenant).bind(seen))
 }
 
 /// Ends the lease for good. Returns 0 when it is another's.

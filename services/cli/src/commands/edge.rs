@@ -89,7 +89,7 @@ pub async fn run(args: Edge, app: &mut App<'_, '_>) -> Result<Exit> {
     app.console.print(&format!("provost edge answers on http://{address} for {parent}\n"))?;
     let follow = Follow { client: app.client()?, parent, keys, shared, disk, anew: false };
     let outcome = tokio::select! {
-        () = asked.to_stop() => Ok(Exit::OK),
+        () = asked.stop() => Ok(Exit::OK),
         failed = follow.run(app.console) => Err(failed),
     };
     let _ = stop.send(true);
@@ -117,7 +117,7 @@ impl Asked {
     }
 
     /// Returns when the process was asked to stop.
-    async fn to_stop(&mut self) {
+    async fn stop(&mut self) {
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}
