@@ -1,28 +1,27 @@
 //! The audit record of an act: built beside the change, written in its transaction (`audit_pending` is an outbox).
 
+mod entry;
 pub mod sealed;
 pub mod subject;
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
+use uuid::Uuid;
 
-use self::subject::{FreshKey, Subject};
+use self::{
+    entry::{Acted, Acting, Change, Entry, Via, changes},
+    subject::{FreshKey, Subject},
+};
 use crate::{
     authn::Actor,
     authz::{Action, Class},
     ctx::Ctx,
     db::Executor,
-    error::{Error, Result},
-    hash,
+    error::Result,
     ids::EventId,
     revision,
-    scope::Scope,
+    scope::{PartnerRef, Scope},
 };
-
-/// Largest entry in bytes; beyond it the longest values are replaced by their digests.
-const MAX_ENTRY: usize = 32 * 1024;
-/// Length of a digest as it stands in an entry.
-const MAX_DIGEST: usize = 77;
 
 /// Something that can be the target of an act.
 pub trait Resource: Serialize {
@@ -52,7 +51,7 @@ pub struct Audit {
     after: Option<Value>,
     personal: &'static [&'static str],
     subject: Option<Subject>,
-    also_in: Option<uuid::Uuid>,
+    also_in: Option<Uuid>,
     query: Option<String>,
     decided: Option<(&'static str, String)>,
     count: u64,
@@ -66,13 +65,13 @@ pub struct Event {
     pub(crate) entry: String,
     /// Keys that the transaction makes.
     pub(crate) fresh: Vec<FreshKey>,
-    logs: Vec<uuid::Uuid>,
+    logs: Vec<Uuid>,
     result: String,
 }
 
 impl Event {
     /// The logs that it goes into: the scope's, and the partner's when its person acted in a client.
-    pub(crate) fn logs(&self) -> &[uuid::Uuid] {
+    pub(crate) fn logs(&self) -> &[Uuid] {
         &self.logs
     }
 
@@ -102,7 +101,7 @@ impl Audit {
     }
 
     /// Kind and name of what was acted on, where decisions rest on it.
-    pub(crate) fn policy_change(&self) -> Option<(uuid::Uuid, &'static str, String)> {
+    pub(crate) fn policy_change(&self) -> Option<(Uuid, &'static str, String)> {
         let (kind, name) = self.decided.as_ref().or(self.targets.first())?;
         revision::concerns(&self.action, &self.scope).then(|| (self.scope.id(), *kind, name.clone()))
     }
@@ -152,7 +151,7 @@ impl Audit {
 
     /// Puts the event into one more log: that of a scope which the act brought into being.
     #[must_use]
-    pub fn also_in(mut self, scope: uuid::Uuid) -> Self {
+    pub fn also_in(mut self, scope: Uuid) -> Self {
         self.also_in = Some(scope);
         self
     }
@@ -174,7 +173,7 @@ impl Audit {
     /// Fixes the bytes: RFC 8785 canonical JSON of the fields in the specification of the audit log, version 1.
     /// `fresh`: keys that earlier records of the same transaction made; they go on with this one.
     pub(crate) async fn seal(
-        self,
+        mut self,
         ctx: &Ctx,
         db: &mut impl Executor,
         mut fresh: Vec<FreshKey>,
@@ -182,47 +181,47 @@ impl Audit {
         let kernel = ctx.kernel();
         // of two acts of which one was done before the other began, the first has the lower id: not the call's time
         let id = EventId(kernel.ids.new_id(kernel.clock.now()));
-        let partner = self.acting_partner();
-        let targets: Vec<_> = self.targets.iter().map(|(k, name)| json!({"k": k, "id": name})).collect();
-        let mut entry = json!({
-            "v": 1, "id": id, "t": ctx.now(), "log": self.scope.to_string(), "act": self.action.name(),
-            "out": self.outcome, "cls": self.class(),
-            "actor": {"k": self.actor.kind, "id": self.actor.id, "p": self.actor.name},
-            "tgt": targets, "req": ctx.request_label(), "trace": ctx.trace_id(), "pol": kernel.policy.revision(),
-            "chg": self.changes(),
-        });
-        let mut put = |name: &str, value: Value| {
-            if let Some(object) = entry.as_object_mut() {
-                object.insert(name.to_owned(), value);
-            }
+        // it is remembered under a request_id, and for nothing else
+        let result = match ctx.request_id() {
+            "" => String::new(),
+            _ => self.after.as_ref().or(self.before.as_ref()).unwrap_or(&Value::Null).to_string(),
         };
-        if let Some(owner) = &self.actor.owner {
-            put(
-                "actor",
-                json!({"k": self.actor.kind, "id": self.actor.id, "p": self.actor.name, "o": owner}),
-            );
-        }
-        if !partner.is_empty() {
-            put("via", json!({"partner": partner}));
-        }
-        if self.count > 1 {
-            put("n", json!(self.count));
-        }
-        let caller = ctx.call();
-        let own = [("ip", &caller.ip), ("ua", &caller.user_agent)].map(|(name, text)| (name, text.clone()));
-        let asked = self.query.clone().map(|text| ("q", text));
-        for (name, text) in own.into_iter().chain(asked).filter(|(_, text)| !text.is_empty()) {
-            put(name, Value::String(text));
-        }
+        let changes = changes(self.before.take(), self.after.take());
+        let mut entry = self.entry(ctx, id, changes);
         self.seal_fields(ctx, db, id, &mut entry, &mut fresh).await?;
-        let entry = canonical(entry)?;
-        let mut logs = match (&self.scope, partner.is_empty()) {
-            (Scope::Tenant(tenant), false) => vec![tenant.id.0, tenant.partner.id.0],
+        let entry = entry.text()?;
+        let mut logs = match (&self.scope, self.acting_partner()) {
+            (Scope::Tenant(tenant), Some(_)) => vec![tenant.id.0, tenant.partner.id.0],
             (scope, _) => vec![scope.id()],
         };
         logs.extend(self.also_in);
-        let result = self.after.or(self.before).unwrap_or(Value::Null);
-        Ok(Event { id, noun: self.action.noun, entry, fresh, logs, result: result.to_string() })
+        Ok(Event { id, noun: self.action.noun, entry, fresh, logs, result })
+    }
+
+    /// The entry, with nothing sealed in it yet.
+    fn entry<'e>(&'e self, ctx: &'e Ctx, id: EventId, chg: Vec<Change>) -> Entry<'e> {
+        let (actor, caller) = (&self.actor, ctx.call());
+        let told = |text: &str| (!text.is_empty()).then(|| Value::String(text.to_owned()));
+        Entry {
+            act: self.action.name(),
+            actor: Acting { id: actor.id, k: actor.kind, o: actor.owner.as_deref(), p: &actor.name },
+            chg,
+            cls: self.class(),
+            id,
+            ip: told(&caller.ip),
+            log: self.scope.to_string(),
+            n: (self.count > 1).then_some(self.count),
+            out: self.outcome,
+            pol: ctx.kernel().policy.revision(),
+            q: self.query.as_deref().and_then(told),
+            req: ctx.request_label(),
+            t: ctx.now(),
+            tgt: self.targets.iter().map(|(k, id)| Acted { id, k }).collect(),
+            trace: ctx.trace_id(),
+            ua: told(&caller.user_agent),
+            v: 1,
+            via: self.acting_partner().map(|partner| Via { partner: format!("partners/{}", partner.slug) }),
+        }
     }
 
     /// Seals what is personal in the entry: the caller's own data with the caller's key, the target's with its subject's.
@@ -231,22 +230,21 @@ impl Audit {
         ctx: &Ctx,
         db: &mut impl Executor,
         event: EventId,
-        entry: &mut Value,
+        entry: &mut Entry<'_>,
         fresh: &mut Vec<FreshKey>,
     ) -> Result<()> {
         let actor = Subject { scope: self.actor.home, principal: self.actor.id };
-        let mut places: Vec<_> = ["/ip", "/ua", "/q"].map(|p| (p.to_owned(), actor)).into();
-        let changes = entry.get("chg").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        for (i, change) in changes.iter().enumerate() {
-            let field = change.get("f").and_then(Value::as_str).unwrap_or_default().trim_start_matches('/');
-            if self.personal.contains(&field) {
-                let subject = self.subject.unwrap_or(actor);
-                places.extend(["o", "n"].map(|side| (format!("/chg/{i}/{side}"), subject)));
-            }
-        }
+        let subject = self.subject.unwrap_or(actor);
+        let own = [("/ip", &mut entry.ip), ("/ua", &mut entry.ua), ("/q", &mut entry.q)].into_iter();
+        let own = own.filter_map(|(at, value)| Some((at.to_owned(), actor, value.as_mut()?)));
+        let changes = entry.chg.iter_mut().enumerate();
+        let changes = changes.filter(|(_, change)| self.personal.contains(&change.field()));
+        let changed = changes.flat_map(|(i, Change { o, n, .. })| {
+            [(format!("/chg/{i}/o"), subject, o), (format!("/chg/{i}/n"), subject, n)]
+        });
+        let places: Vec<_> = own.chain(changed).collect();
         let kernel = ctx.kernel();
-        for (pointer, subject) in places {
-            let Some(value) = entry.pointer_mut(&pointer) else { continue };
+        for (pointer, subject, value) in places {
             if value.is_null() || value.as_str() == Some("") {
                 continue;
             }
@@ -263,27 +261,12 @@ impl Audit {
         class_of(&self.action)
     }
 
-    /// The partner on whose mandate its person acts in a client; empty for everybody else.
-    fn acting_partner(&self) -> String {
+    /// The partner on whose mandate its person acts in a client.
+    fn acting_partner(&self) -> Option<&PartnerRef> {
         match &self.scope {
-            Scope::Tenant(tenant) if self.actor.home == tenant.partner.id.0 => {
-                format!("partners/{}", tenant.partner.slug)
-            }
-            _ => String::new(),
+            Scope::Tenant(tenant) if self.actor.home == tenant.partner.id.0 => Some(&tenant.partner),
+            _ => None,
         }
-    }
-
-    /// Field by field, old and new.
-    fn changes(&self) -> Vec<Value> {
-        let empty = Map::new();
-        let old = self.before.as_ref().and_then(Value::as_object).unwrap_or(&empty);
-        let new = self.after.as_ref().and_then(Value::as_object).unwrap_or(&empty);
-        let mut fields: Vec<_> = old.keys().chain(new.keys()).collect();
-        fields.sort();
-        fields.dedup();
-        let changed = fields.into_iter().filter(|f| old.get(*f) != new.get(*f));
-        let change = |f: &String| json!({"f": format!("/{f}"), "o": old.get(f), "n": new.get(f)});
-        changed.map(change).collect()
     }
 }
 
@@ -299,106 +282,5 @@ pub fn class_of(action: &Action) -> &'static str {
         (Class::Write, _) => "admin_write",
         (Class::Read, _) => "admin_read",
         (Class::Decide, _) => "decision",
-    }
-}
-
-/// RFC 8785; in an entry over the limit the longest old and new values give way to their digests, as many as it takes.
-fn canonical(mut entry: Value) -> Result<String> {
-    // they are in order already, unless a crate of the same build has `serde_json` keep them as they come
-    entry.sort_all_objects();
-    loop {
-        let plain = is_plain(&entry);
-        let text = if plain { Ok(entry.to_string()) } else { serde_json_canonicalizer::to_string(&entry) };
-        let text = text.map_err(Error::internal)?;
-        if text.len() <= MAX_ENTRY || !shorten(&mut entry) {
-            return Ok(text);
-        }
-    }
-}
-
-/// Whether the JSON that `serde_json` writes is the canonical one already, which it is but for the order of names that are
-/// not ASCII and for numbers that are not small integers.
-fn is_plain(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(_) | Value::String(_) => true,
-        Value::Number(number) => number.as_i64().is_some_and(|n| n.unsigned_abs() < 1 << 53),
-        Value::Array(items) => items.iter().all(is_plain),
-        Value::Object(fields) => {
-            let names = fields.keys();
-            names.clone().zip(names.clone().skip(1)).all(|(a, b)| a < b)
-                && names.clone().all(|name| name.is_ascii())
-                && fields.values().all(is_plain)
-        }
-    }
-}
-
-/// Puts the SHA-256 of its JSON in the place of the longest value of the changes; `false` when no value is longer than
-/// what would take its place.
-fn shorten(entry: &mut Value) -> bool {
-    let changes = entry.get_mut("chg").and_then(Value::as_array_mut).into_iter().flatten();
-    let values = changes.filter_map(Value::as_object_mut).flat_map(|change| change.iter_mut());
-    let sides = values.filter(|(side, _)| *side != "f").map(|(_, value)| (value.to_string(), value));
-    let longest = sides.max_by_key(|(text, _)| text.len()).filter(|(text, _)| text.len() > MAX_DIGEST);
-    let Some((text, value)) = longest else { return false };
-    *value = json!({"sha256": hash::hex(&hash::sha256(text.as_bytes()))});
-    true
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn any_json() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::Bool),
-            any::<i64>().prop_map(Value::from),
-            (-9_i64..9).prop_map(Value::from),
-            any::<f64>().prop_map(Value::from),
-            any::<String>().prop_map(Value::from),
-            "[\\x00-\\x1f\"\\\\/\\x7f\\u{2028}\u{1f600}]{0,8}".prop_map(Value::from),
-        ];
-        leaf.prop_recursive(3, 24, 5, |inner| {
-            let name = prop_oneof!["[a-z$_]{0,3}", any::<String>()];
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-                prop::collection::vec((name, inner), 0..5)
-                    .prop_map(|all| Value::Object(all.into_iter().collect())),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_is_recorded_is_canonical_json(value in any_json()) {
-            let text = canonical(value.clone()).unwrap();
-            prop_assert_eq!(text, serde_json_canonicalizer::to_string(&value).unwrap());
-        }
-    }
-
-    #[test]
-    fn a_large_entry_keeps_all_but_its_longest_values() {
-        let (long, longer) = ("x".repeat(20_000), "y".repeat(40_000));
-        let changes = json!([
-            {"f": "/revision", "o": 1, "n": 2},
-            {"f": "/words", "o": long, "n": longer},
-            {"f": "/reason", "o": null, "n": "short"},
-        ]);
-        let text = canonical(json!({"v": 1, "chg": changes})).unwrap();
-        assert!(text.len() <= MAX_ENTRY);
-        let kept: Value = serde_json::from_str(&text).unwrap();
-        let digest = hash::hex(&hash::sha256(format!("\"{longer}\"").as_bytes()));
-        assert_eq!(kept["chg"][1]["n"], json!({"sha256": digest}));
-        assert_eq!(kept["chg"][1]["o"], json!(long), "one digest is enough");
-        assert_eq!((&kept["chg"][0], &kept["chg"][2]), (&changes[0], &changes[2]));
-
-        let many: Vec<_> =
-            (0..100).map(|n| json!({"f": format!("/{n}"), "o": null, "n": "z".repeat(2_000)})).collect();
-        let text = canonical(json!({"chg": many})).unwrap();
-        assert!(text.len() <= MAX_ENTRY, "{}", text.len());
-        // what cannot be shortened is kept whole rather than lost
-        assert!(canonical(json!({"tgt": "t".repeat(40_000), "chg": []})).unwrap().len() > MAX_ENTRY);
     }
 }
