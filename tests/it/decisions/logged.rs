@@ -310,7 +310,7 @@ both_engines! {
             list_usable(&bank, who).await;
             list_principals(&bank, &format!("{PLUGIN}/skills/write")).await;
             asked += 6;
-            let until = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+            let until = tokio::time::timeout(std::time::Duration::from_mins(1), async {
                 while compared(site).await < asked {
                     tokio::task::yield_now().await;
                 }

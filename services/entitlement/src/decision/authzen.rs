@@ -110,21 +110,21 @@ struct Recorder(Asked);
 
 impl Witness for Recorder {
     fn answered(&self, answered: &Answered<'_>) {
-        self.told(self.answer(answered));
+        told(self.answer(answered));
     }
 
     fn listed(&self, listed: &Listed<'_>) {
-        self.told(self.list(listed));
+        told(self.list(listed));
+    }
+}
+
+fn told(outcome: Result<()>) {
+    if let Err(error) = outcome {
+        tracing::error!(%error, "an answer is not on the record");
     }
 }
 
 impl Recorder {
-    fn told(&self, outcome: Result<()>) {
-        if let Err(error) = outcome {
-            tracing::error!(%error, "an answer is not on the record");
-        }
-    }
-
     fn answer(&self, answered: &Answered<'_>) -> Result<()> {
         let (who, wanted) = (named(answered.subject), answered.target.and_then(Wanted::of));
         let tenant = &self.0.tenant()?.slug;

@@ -105,7 +105,7 @@ impl DecisionLog {
         // read when somebody looks: a decision pays for no label
         meter
             .u64_observable_counter("provost.decision.answered")
-            .with_description("Decisions by reason, whatever asked for them")
+            .with_description("Decisions by reason, over gRPC and AuthZEN")
             .with_callback(move |observer| {
                 for (reason, count) in answered(&decisions.counters.read()) {
                     observer.observe(count, &[KeyValue::new("reason", reason)]);
