@@ -36,6 +36,11 @@ pub fn shared() -> &'static Postgres {
 impl Postgres {
     /// Starts one.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one that `initdb` made with more arguments.
+    pub fn start_with(more: &[&str]) -> Self {
         let bin = binaries();
         let dir = tempfile::Builder::new().prefix("provost-pg-").tempdir().unwrap().keep();
         let (uid, gid) = unprivileged();
@@ -52,6 +57,7 @@ impl Postgres {
         let initdb = as_user(&bin.join("initdb"))
             .args(["--auth=trust", "--username=provost", "--encoding=UTF8", "--no-sync", "--pgdata"])
             .arg(&data)
+            .args(more)
             .stderr(Stdio::piped())
             .output()
             .unwrap();

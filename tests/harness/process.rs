@@ -106,6 +106,14 @@ impl Daemon {
         Caller { channel, secret: made.secret }
     }
 
+    /// Whether it has a handler of its own for SIGTERM (`SigCgt` of proc(5)): without one, the signal ends it on the spot.
+    pub fn catches_term(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let mask = status.lines().find_map(|l| l.strip_prefix("SigCgt:")).unwrap();
+        let mask = u64::from_str_radix(mask.trim(), 16).unwrap();
+        mask & (1 << (rustix::process::Signal::TERM.as_raw() - 1)) != 0
+    }
+
     /// Asks it to stop and waits; returns whether it ended well and what it logged.
     pub fn stop(mut self) -> (bool, String) {
         let pid = rustix::process::Pid::from_child(&self.child);
@@ -114,10 +122,24 @@ impl Daemon {
         (well, self.log.take().unwrap().join().unwrap())
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Memory that it holds, in KiB (`VmRSS` of proc(5)).
     pub fn resident_kib(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// Most memory that it has held, in KiB (`VmHWM` of proc(5)).
+    pub fn peak_resident_kib(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|l| l.strip_prefix(field)).unwrap();
         line.trim().trim_end_matches("kB").trim().parse().unwrap()
     }
 

@@ -1,6 +1,7 @@
 //! The record of every act.
 
 mod access;
+mod closing;
 mod crash;
 mod disk;
 mod events;

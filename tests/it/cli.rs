@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tests::{golden, process};
 use uuid::Uuid;
 
+mod policies;
 mod refusals;
 mod stories;
 

@@ -40,6 +40,26 @@ async fn a_connection_that_says_nothing_gives_its_place_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_says_a_few_bytes_and_never_asks_gives_its_place_back() {
+    let settings = [
+        ("server.first_request_timeout_seconds", "2".to_owned()),
+        ("server.max_connections", "2".to_owned()),
+    ];
+    // the site's own channel has the other place, and has asked
+    let world = World::build(Site::start_with(Engine::Sqlite, &settings).await).await;
+    // of the preface of HTTP/2, of a head of HTTP/1, and a whole preface after which nothing is asked
+    for said in
+        [&b"PRI * HT"[..], b"GET /healthz HTT", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"]
+    {
+        let mut stream = TcpStream::connect(world.site.running.address).await.unwrap();
+        stream.write_all(said).await.unwrap();
+        closed(stream).await;
+    }
+    // whoever asks one thing may then be silent: this connection outlived three that were not
+    world.role("trader").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handshake_that_does_not_go_on_is_ended() {
     let dir = tempfile::tempdir().unwrap();
     let (settings, _) = crate::server::tls_settings(dir.path());

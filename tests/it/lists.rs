@@ -2,9 +2,12 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use proto::role::v1::{self as role, role_service_client::RoleServiceClient};
+use proto::{
+    catalog::v1::Stage,
+    role::v1::{self as role, role_service_client::RoleServiceClient},
+};
 use serde_json::json;
-use tests::{World, both_engines, market, raw, site::Caller, staff, world};
+use tests::{World, both_engines, market, raw, sets, site::Caller, staff, world};
 use tonic::{Code, Status};
 
 use crate::errors::reason;
@@ -60,17 +63,13 @@ fn ids(rows: &[role::Role]) -> Vec<String> {
 }
 
 /// Lists that are not paged, filtered and ordered like all others. This list only shrinks.
-const OF_THEIR_OWN: [&str; 7] = [
-    // the built-in ones, a handful
+const OF_THEIR_OWN: [&str; 4] = [
+    // the built-in ones, a handful, page by page
     "provost.usage.v1.UsageService/ListMeters",
     // answers about a moment and about decisions, whose rows are no resources
     "provost.audit.v1.AuditService/ListAccessAsOf",
     "provost.decision.v1.DecisionService/ListUsable",
     "provost.decision.v1.DecisionService/ListPrincipals",
-    // what is in a set, by name; and the catalogue as a tenant has it
-    "provost.plugin_group.v1.PluginGroupService/ListPluginGroupMembers",
-    "provost.seat_pool.v1.SeatPoolService/ListSeatHolders",
-    "provost.tenant_plugin.v1.TenantPluginService/ListTenantPlugins",
 ];
 
 both_engines! {
@@ -80,6 +79,8 @@ both_engines! {
         market::import(admin, &market::small(&["kit"])).await.unwrap();
         world.role("banker").await;
         staff::group(owner, "desk", &["member"]).await;
+        sets::plugin_group(owner, "research", &["kit"]).await.unwrap();
+        sets::seat_pool(owner, "standard", &["member"]).await.unwrap();
         let sink = json!({"displayName": "S", "webhook": {"url": "https://siem.invalid/in"}});
         let new = json!({"parent": world::ACME, "sinkId": "siem", "sink": sink});
         raw::json(owner, "provost.sink.v1.SinkService/CreateSink", new).await.unwrap();
@@ -96,6 +97,8 @@ both_engines! {
                 "ListPluginVersions" => "marketplaces/vendor/plugins/kit",
                 "ListGroupMembers" => "tenants/acme/groups/desk",
                 "ListRoleMembers" => "tenants/acme/roles/banker",
+                "ListPluginGroupMembers" => "tenants/acme/pluginGroups/research",
+                "ListSeatHolders" => "tenants/acme/seatPools/standard",
                 "ListDeadLetters" => "tenants/acme/sinks/siem",
                 _ => world::ACME,
             };
@@ -157,6 +160,60 @@ both_engines! {
         ] {
             assert_eq!(list("role", "RoleService/ListRoleMembers", "banker", filter, order).await, found, "{filter} {order}");
         }
+    }
+
+    async fn what_is_in_sets_and_what_a_tenant_has_is_filtered_and_ordered(site: Site) {
+        let world = World::build(site).await;
+        let owner = &world.owner;
+        market::import(&world.admin, &market::small(&["kit", "mail", "a"])).await.unwrap();
+        market::stage(&world.admin, "mail", Stage::Preview).await.unwrap();
+        sets::plugin_group(owner, "research", &["mail", "kit"]).await.unwrap();
+        sets::seat_pool(owner, "standard", &["member", "admin", "finance"]).await.unwrap();
+        let last = |row: &serde_json::Value, key: &str| row[key].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+        let list = async |(rpc, rows, key): (&str, &str, &str), parent: &str, filter: &str, order: &str| {
+            let (mut found, mut token) = (Vec::new(), String::new());
+            loop {
+                let request = json!({"parent": parent, "filter": filter, "orderBy": order, "pageSize": 1, "pageToken": token});
+                let page = raw::json(owner, rpc, request).await.unwrap();
+                found.extend(page[rows].as_array().into_iter().flatten().map(|row| last(row, key)));
+                page["nextPageToken"].as_str().unwrap_or_default().clone_into(&mut token);
+                if token.is_empty() {
+                    return found;
+                }
+            }
+        };
+        let members = ("provost.plugin_group.v1.PluginGroupService/ListPluginGroupMembers", "members", "member");
+        for (filter, order, found) in [
+            ("", "", vec!["mail", "kit"]),
+            ("", "plugin_id", vec!["kit", "mail"]),
+            ("plugin_id != kit", "", vec!["mail"]),
+            ("marketplace_id = vendor", "plugin_id desc", vec!["mail", "kit"]),
+            ("create_time < \"2026-01-01T00:00:00Z\"", "", vec![]),
+        ] {
+            assert_eq!(list(members, "tenants/acme/pluginGroups/research", filter, order).await, found, "{filter} {order}");
+        }
+        let holders = ("provost.seat_pool.v1.SeatPoolService/ListSeatHolders", "holders", "holder");
+        for (filter, order, found) in [
+            ("", "", vec!["member", "admin", "finance"]),
+            ("", "holder_id", vec!["admin", "finance", "member"]),
+            ("holder_id = \"*i*\"", "holder_id desc", vec!["finance", "admin"]),
+        ] {
+            assert_eq!(list(holders, "tenants/acme/seatPools/standard", filter, order).await, found, "{filter} {order}");
+        }
+        let plugins = ("provost.tenant_plugin.v1.TenantPluginService/ListTenantPlugins", "tenantPlugins", "plugin");
+        for (filter, order, found) in [
+            ("", "", vec!["a", "kit", "mail"]),
+            ("", "plugin desc", vec!["mail", "kit", "a"]),
+            ("platform_stage = PREVIEW OR plugin_id = a", "plugin_id", vec!["a", "mail"]),
+            ("plugin = \"*/plugins/kit\" marketplace_id = vendor", "", vec!["kit"]),
+        ] {
+            assert_eq!(list(plugins, world::ACME, filter, order).await, found, "{filter} {order}");
+        }
+        // another wish is another question
+        let request = json!({"parent": world::ACME, "pageSize": 1});
+        let token = raw::json(owner, plugins.0, request).await.unwrap()["nextPageToken"].clone();
+        let other = json!({"parent": world::ACME, "pageSize": 1, "pageToken": token, "readiness": "READINESS_READY"});
+        assert_eq!(reason(&raw::json(owner, plugins.0, other).await.unwrap_err()), "INVALID_PAGE_TOKEN");
     }
 
     async fn pages_of_any_size_hold_every_row_once_in_order(site: Site) {

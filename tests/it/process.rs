@@ -54,6 +54,17 @@ fn a_second_process_on_the_same_sqlite_database_is_refused_and_the_first_lives_o
 }
 
 #[test]
+fn whoever_asks_it_to_stop_the_moment_it_listens_is_heard() {
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        let daemon = process::Daemon::start(dir.path(), &[]);
+        assert!(daemon.catches_term(), "it says that it listens before it can be stopped well");
+        let (well, logged) = daemon.stop();
+        assert!(well, "{logged}");
+    }
+}
+
+#[test]
 fn the_configuration_is_dumped_with_origins_and_without_secrets() {
     let output = process::command("provostd")
         .args(["config", "dump"])

@@ -6,11 +6,11 @@ use kernel::db::{Conn, Db, Executor as _};
 use tests::site::{config, fresh_postgres};
 
 /// Table -> column -> (kind of value, nullable); the words are the same for both engines.
-type Columns = BTreeMap<String, BTreeMap<String, (String, bool)>>;
+pub type Columns = BTreeMap<String, BTreeMap<String, (String, bool)>>;
 /// Table -> sorted list of its unique keys and indexes, as column lists.
-type Keys = BTreeMap<String, Vec<String>>;
+pub type Keys = BTreeMap<String, Vec<String>>;
 
-async fn sqlite() -> (Columns, Keys) {
+pub async fn sqlite() -> (Columns, Keys) {
     let dir = tempfile::tempdir().unwrap();
     let db = Db::open(&config(&[("server.data_dir", dir.path().display().to_string())])).await.unwrap();
     db.migrate().await.unwrap();

@@ -130,7 +130,7 @@ async fn load_beyond_the_limit_is_shed_with_a_time_to_come_back() {
 }
 
 /// Waits until the server says that of itself.
-async fn becomes(site: &Site, status: ServingStatus) {
+pub async fn becomes(site: &Site, status: ServingStatus) {
     let asking = async {
         while health(site, "provost.role.v1.RoleService").await != status {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -9,10 +9,13 @@ use tests::{Site, World, http, site::Caller, staff, world};
 use tonic::Status;
 
 mod captures;
+mod crash;
 pub mod expected;
+mod ingest;
 mod observed;
 mod queries;
 mod refusals;
+mod rollup;
 mod signals;
 
 /// `acme` with two people who send telemetry: Maria, an analyst in finance, and Sam, in sales.

@@ -244,7 +244,18 @@ fn away(url: &str, why: &(dyn std::error::Error + 'static)) -> Error {
         words.push(error.to_string());
         source = error.source();
     }
-    Error::internal(format!("`{url}`: {}", words.join(": ")))
+    Error::internal(format!("`{url}`: {}", advised(words.join(": "))))
+}
+
+/// What went wrong, with what to do about it where the words of TLS are for those who know its library.
+pub fn advised(words: String) -> String {
+    if !words.contains("CaUsedAsEndEntity") {
+        return words;
+    }
+    format!(
+        "{words}; it shows the certificate of an authority (`CA:TRUE`) as its own: give it one with `basicConstraints=CA:FALSE`, \
+         signed by that authority, and name the authority in `ca_certificate`"
+    )
 }
 
 #[cfg(test)]

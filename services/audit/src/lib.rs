@@ -3,6 +3,7 @@
 //!
 //! The life of an event: the outbox row of a committed change -> [`sequencer`] (index, tiles, checkpoint) -> `audit_event`
 //! -> [`event`] (search, read, receipt), [`export`], [`evidence`], [`mirror`] (tiles over HTTP) -> [`retention`] (holds, erasure, pruning).
+//! What is not the record of a closed tenant goes in time ([`closing`]).
 
 #![cfg_attr(
     test,
@@ -25,6 +26,7 @@ use proto::{
 use tonic::service::RoutesBuilder;
 
 pub mod access;
+pub mod closing;
 pub mod event;
 pub mod evidence;
 pub mod export;
@@ -57,7 +59,9 @@ pub fn actions() -> impl Iterator<Item = &'static Action> {
 
 /// What this slice does by itself and records: no RPC asks for it, so that no policy has it.
 pub fn own_actions() -> impl Iterator<Item = &'static Action> {
-    [&retention::PRUNE, &reconcile::DIVERGENCE, &reconcile::AGREEMENT, &sequencer::meta::PUBLISH].into_iter()
+    [&retention::PRUNE, &reconcile::DIVERGENCE, &reconcile::AGREEMENT, &sequencer::meta::PUBLISH]
+        .into_iter()
+        .chain(closing::ACTIONS)
 }
 
 /// Adds this slice's services.

@@ -12,7 +12,7 @@ use kernel::{
     scope::ScopeKind,
 };
 
-mod erasure;
+pub(crate) mod erasure;
 mod hold;
 mod model;
 mod names;

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     MAX_RESULTS, Policy,
     parse::{Incomplete, Page, Question, Resource, Subject, Wrong},
+    witness::{Answered, Because, Listed, Search},
 };
 
 /// The one action.
@@ -19,44 +20,48 @@ const PIN: usize = 16;
 
 /// The answer to one question: `{"decision": …}`, with a context only if it was asked for.
 pub fn decide(question: &Question, policy: &Policy) -> Value {
-    let (allowed, reason, effect, rules) = decided(question, policy);
+    let target = question.resource.target();
+    let answered = decided(question, target.as_ref().map(Target::as_ref), policy);
+    policy.tell(&answered);
     if !question.explain {
-        return json!({"decision": allowed});
+        return json!({"decision": answered.allowed()});
     }
-    let mut context = Map::from_iter([("reason".to_owned(), json!(reason))]);
-    if let Some(effect) = effect {
+    let mut context = Map::from_iter([("reason".to_owned(), json!(answered.because.as_str()))]);
+    if let Some(effect) = answered.effect {
         context.insert("effect".to_owned(), json!(word(effect)));
     }
     let rules: Vec<_> =
-        rules.into_iter().map(|rule| format!("tenants/{}/entitlements/{rule}", policy.tenant)).collect();
+        answered.rules.iter().map(|rule| format!("tenants/{}/entitlements/{rule}", policy.tenant)).collect();
     context.insert("entitlements".to_owned(), json!(rules));
-    json!({"decision": allowed, "context": context})
+    json!({"decision": answered.allowed(), "context": context})
 }
 
-/// The answer to what is no whole question.
-pub fn incomplete(item: &Incomplete) -> Value {
+/// The answer to what is no whole question, asked of the tenant of `policy`.
+pub fn incomplete(item: &Incomplete, policy: &Policy) -> Value {
+    policy.tell(&Answered::no("", None, Because::Incomplete));
     if item.explain {
-        json!({"decision": false, "context": {"reason": "INCOMPLETE", "error": {"status": 400, "message": item.why}}})
+        let error = json!({"status": 400, "message": item.why});
+        json!({"decision": false, "context": {"reason": Because::Incomplete.as_str(), "error": error}})
     } else {
         json!({"decision": false})
     }
 }
 
-type Decided<'p> = (bool, &'static str, Option<Effect>, Vec<&'p str>);
-
-fn decided<'p>(question: &Question, policy: &'p Policy) -> Decided<'p> {
-    let no = |reason| (false, reason, None, Vec::new());
-    let Some(snapshot) = policy.snapshot.as_deref() else { return no(Reason::PolicyUnavailable.as_str()) };
+fn decided<'p>(question: &'p Question, target: Option<Target<&'p str>>, policy: &'p Policy) -> Answered<'p> {
+    let (subject, kind) = (question.subject.id.as_str(), question.subject.kind.as_str());
+    let no = |because| Answered::no(subject, target, because);
+    let Some(snapshot) = policy.snapshot.as_deref() else {
+        return no(Because::Rules(Reason::PolicyUnavailable));
+    };
     if question.action != USE {
-        return no("UNKNOWN_ACTION");
+        return no(Because::UnknownAction);
     }
-    let subject = &question.subject;
-    if !is_kind(snapshot, &subject.kind, &subject.id) {
-        return no(Reason::UnknownPrincipal.as_str());
+    if !is_kind(snapshot, kind, subject) {
+        return no(Because::OtherSubject);
     }
-    let Some(target) = question.resource.target() else { return no(Reason::UnknownPlugin.as_str()) };
-    let (decision, rules) = snapshot.decide_by(&subject.id, target.as_ref(), policy.now);
-    (decision.allowed, decision.reason.as_str(), decision.effect, rules)
+    let Some(target) = target else { return no(Because::OtherResource) };
+    let (decision, rules) = snapshot.decide_by(subject, target, policy.now);
+    Answered::by_rules(subject, target, decision, rules)
 }
 
 /// Whether a principal is what the question says; of one that nobody knows the engine has the say.
@@ -84,49 +89,58 @@ pub fn subjects(
     policy: &Policy,
     by: &Snapshot,
 ) -> Vec<String> {
-    let Some(target) = resource.target().filter(|_| action == USE && KINDS.contains(&kind)) else {
-        return Vec::new();
+    let target = resource.target();
+    let target = target.as_ref().map(Target::as_ref);
+    let because = match target {
+        _ if action != USE => Some(Because::UnknownAction),
+        _ if !KINDS.contains(&kind) => Some(Because::OtherSubject),
+        None => Some(Because::OtherResource),
+        Some(target) => by.closed(target, policy.now).map(Because::Rules),
     };
-    let able = by.principals(target.as_ref(), policy.now);
-    let mut ids: Vec<_> = able.into_iter().filter(|id| is_kind(by, kind, id)).map(str::to_owned).collect();
+    let able = target.filter(|_| because.is_none()).map(|target| by.principals(target, policy.now));
+    let able = able.into_iter().flatten();
+    let mut ids: Vec<_> = able.filter(|id| is_kind(by, kind, id)).map(str::to_owned).collect();
     ids.sort_unstable();
+    policy.tell_all(&Listed { search: Search::Subjects { kind, target }, found: &ids, because });
     ids
 }
 
 /// What `subject` may use of a kind, sorted.
 pub fn resources(subject: &Subject, kind: &str, action: &str, policy: &Policy, by: &Snapshot) -> Vec<String> {
-    if action != USE || !is_kind(by, &subject.kind, &subject.id) {
-        return Vec::new();
-    }
-    let parts = |wanted: fn(Target<&str>) -> Option<String>| {
-        let plugins = by.plugins();
-        plugins
-            .flat_map(|plugin| by.usable_parts(&subject.id, plugin, policy.now))
-            .filter_map(wanted)
-            .collect()
+    let because = match action {
+        USE if !is_kind(by, &subject.kind, &subject.id) => Some(Because::OtherSubject),
+        USE if !["plugin", "app", "skill"].contains(&kind) => Some(Because::OtherResource),
+        USE => by.barred(&subject.id).map(Because::Rules),
+        _ => Some(Because::UnknownAction),
     };
-    let mut ids: Vec<String> = match kind {
-        "plugin" => {
-            by.usable(&subject.id, policy.now).into_iter().map(|usable| usable.plugin.to_owned()).collect()
-        }
-        "app" => parts(|part| match part {
-            Target::App { plugin, app } => Some(format!("{plugin}/{app}")),
-            _ => None,
-        }),
-        "skill" => parts(|part| match part {
-            Target::Skill { plugin, skill } => Some(format!("{plugin}/{skill}")),
-            _ => None,
-        }),
-        _ => Vec::new(),
-    };
+    let mut ids = if because.is_none() { usable(&subject.id, kind, policy.now, by) } else { Vec::new() };
     ids.sort_unstable();
+    let search = Search::Resources { subject: &subject.id, kind };
+    policy.tell_all(&Listed { search, found: &ids, because });
     ids
+}
+
+fn usable(who: &str, kind: &str, now: i64, by: &Snapshot) -> Vec<String> {
+    if kind == "plugin" {
+        return by.usable(who, now).into_iter().map(|usable| usable.plugin.to_owned()).collect();
+    }
+    let parts = by.plugin_ids().flat_map(|plugin| by.usable_parts(who, plugin, now));
+    let id = |part| match (kind, part) {
+        ("app", Target::App { plugin, app: key }) | ("skill", Target::Skill { plugin, skill: key }) => {
+            Some(format!("{plugin}/{key}"))
+        }
+        _ => None,
+    };
+    parts.filter_map(id).collect()
 }
 
 /// What `subject` may do with `resource`.
 pub fn actions(subject: Subject, resource: Resource, policy: &Policy) -> Vec<String> {
     let question = Question { subject, resource, action: USE.to_owned(), explain: false };
-    if decided(&question, policy).0 { vec![USE.to_owned()] } else { Vec::new() }
+    let target = question.resource.target();
+    let answered = decided(&question, target.as_ref().map(Target::as_ref), policy);
+    policy.tell(&answered);
+    if answered.allowed() { vec![USE.to_owned()] } else { Vec::new() }
 }
 
 /// A page of `found`, which is sorted; each result is made of an id by `shape`. The token goes on with the same `question`

@@ -166,14 +166,17 @@ impl<S: Source> Asking<'_, S> {
         let tenants: Vec<_> = about.iter().map(|about| about.tenant.clone()).collect();
         let policies = self.open(about).await?;
         let mut answers = Vec::with_capacity(items.len());
+        let of = |tenant: &Option<String>| policies.get(tenants.iter().position(|known| known == tenant)?);
         for item in items {
             let answer = match item {
                 Ok(question) => {
-                    let at = tenants.iter().position(|tenant| *tenant == question.subject.tenant);
-                    let policy = at.and_then(|at| policies.get(at)).ok_or_else(unavailable)?;
-                    answer::decide(question, policy)
+                    answer::decide(question, of(&question.subject.tenant).ok_or_else(unavailable)?)
                 }
-                Err(item) => answer::incomplete(item),
+                // what names no tenant that is asked about counts with the first that is
+                Err(item) => {
+                    let policy = of(&item.tenant).or(policies.first());
+                    answer::incomplete(item, policy.ok_or_else(unavailable)?)
+                }
             };
             let decision = answer.get("decision").and_then(Value::as_bool).unwrap_or_default();
             answers.push(answer);

@@ -33,13 +33,17 @@ mod http;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 use std::{future::Future, sync::Arc};
 
 use axum::response::Response;
 use decision::Snapshot;
 
-pub use crate::http::{MAX_BODY_BYTES, problem, routes};
+pub use crate::{
+    http::{MAX_BODY_BYTES, problem, routes},
+    witness::{Answered, Because, Listed, Search, Witness},
+};
 
 /// Most questions of one request.
 pub const MAX_EVALUATIONS: usize = 1_000;
@@ -99,7 +103,7 @@ pub struct About {
 }
 
 /// What is decided by.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Policy {
     /// The tenant's id.
     pub tenant: String,
@@ -107,6 +111,22 @@ pub struct Policy {
     pub snapshot: Option<Arc<Snapshot>>,
     /// When, in microseconds since 1970.
     pub now: i64,
+    /// Who is told what was answered.
+    pub witness: Option<Arc<dyn Witness>>,
+}
+
+impl Policy {
+    fn tell(&self, answered: &Answered<'_>) {
+        if let Some(witness) = &self.witness {
+            witness.answered(answered);
+        }
+    }
+
+    fn tell_all(&self, listed: &Listed<'_>) {
+        if let Some(witness) = &self.witness {
+            witness.listed(listed);
+        }
+    }
 }
 
 /// Who may ask, and by what it is decided.

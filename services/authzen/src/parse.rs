@@ -70,6 +70,8 @@ pub enum Evaluations {
 pub struct Incomplete {
     /// What is missing.
     pub why: Wrong,
+    /// The tenant that it names all the same.
+    pub tenant: Option<String>,
     /// Whether to say so.
     pub explain: bool,
 }
@@ -126,7 +128,10 @@ pub fn evaluations(request: &Object) -> Result<Evaluations, Wrong> {
         };
         let get = |key: &str| item.get(key).or_else(|| request.get(key));
         let explain = explain(get("context"));
-        Ok(question(get).map_err(|why| Incomplete { why, explain }))
+        Ok(question(get).map_err(|why| {
+            let subject = subject(get("subject"), get("context"), true).ok();
+            Incomplete { why, tenant: subject.and_then(|subject| subject.tenant), explain }
+        }))
     };
     Ok(Evaluations::Many(items.iter().map(of).collect::<Result<_, _>>()?, semantic))
 }

@@ -160,7 +160,8 @@ fn pages_lead_through_everything_once_and_pin_their_question() {
 fn searches_find_what_is_decided_with_yes() {
     let facts = facts(Size { rules: 60, principals: 30, roles: 6, plugins: 12 });
     let snapshot = Arc::new(decision::compile(&facts).unwrap());
-    let policy = Policy { tenant: "acme".to_owned(), snapshot: Some(Arc::clone(&snapshot)), now: NOW };
+    let policy =
+        Policy { tenant: "acme".to_owned(), snapshot: Some(Arc::clone(&snapshot)), now: NOW, witness: None };
     let mut found = 0;
     for principal in &facts.principals {
         let subject = Subject { tenant: None, kind: "principal".to_owned(), id: principal.id.clone() };
@@ -203,7 +204,7 @@ fn searches_find_what_is_decided_with_yes() {
 fn without_rules_the_answer_is_no_and_says_why_when_asked() {
     let mut request = whole();
     request["context"] = json!({"explain": true});
-    let policy = Policy { tenant: "acme".to_owned(), snapshot: None, now: NOW };
+    let policy = Policy { tenant: "acme".to_owned(), snapshot: None, now: NOW, witness: None };
     let answer = answer::decide(&parsed(&request).unwrap(), &policy);
     assert_eq!(
         (&answer["decision"], &answer["context"]["reason"]),

@@ -22,9 +22,9 @@ impl CatalogService for CatalogRpc {
     /// caller known and permitted before the first byte of the directory is taken.
     async fn import_marketplace(
         &self,
-        request: Request<Streaming<pb::ImportMarketplaceRequest>>,
+        mut request: Request<Streaming<pb::ImportMarketplaceRequest>>,
     ) -> Result<Response<pb::ImportMarketplaceResponse>, Status> {
-        let info = self.0.call_info(&request);
+        let info = self.0.call_info(&mut request);
         let incident = info.id.to_string();
         let fail = |error: Error| error.into_status(&incident);
         let header = request.metadata().get("authorization").and_then(|v| v.to_str().ok());

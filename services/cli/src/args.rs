@@ -190,6 +190,24 @@ pub fn mask(fields: &[(&str, bool)]) -> Result<Option<prost_types::FieldMask>> {
     Ok(Some(prost_types::FieldMask { paths }))
 }
 
+/// What a set is called, and what it is for.
+#[derive(Args, Debug)]
+pub struct Words {
+    /// For people; required to create one
+    #[arg(long)]
+    pub display_name: Option<String>,
+    /// What it is for
+    #[arg(long)]
+    pub description: Option<String>,
+}
+
+impl Words {
+    /// The mask of those that are given.
+    pub fn mask(&self) -> Result<Option<prost_types::FieldMask>> {
+        mask(&[("display_name", self.display_name.is_some()), ("description", self.description.is_some())])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proto::{catalog::v1::Stage, duty::v1::Duty};

@@ -170,7 +170,7 @@ pub enum Command {
     /// The same as `decision check`
     Check(commands::decision::Question),
     /// The same as `decision explain`
-    Explain(commands::decision::Question),
+    Explain(commands::decision::Explained),
     /// The same as `decision list-usable`
     CanUse(commands::decision::Usable),
     /// The same as `decision list-principals`
@@ -207,14 +207,14 @@ pub enum Command {
     },
 }
 
-impl Command {
+impl Cli {
     /// Whether it talks to no server.
     pub fn is_local(&self) -> bool {
-        match self {
-            Self::Audit(command) => command.is_local(),
-            Self::Sink(command) => command.is_local(),
-            Self::Policy(command) => command.is_local(),
-            _ => matches!(self, Self::Context(_) | Self::Version | Self::Completions { .. }),
+        match &self.command {
+            Command::Audit(command) => command.is_local(),
+            Command::Sink(command) => command.is_local(),
+            Command::Policy(command) => command.is_local(&self.global),
+            other => matches!(other, Command::Context(_) | Command::Version | Command::Completions { .. }),
         }
     }
 }

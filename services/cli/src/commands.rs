@@ -63,7 +63,7 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         Command::Edge(args) => edge::run(args, app).await,
         Command::WhoCan(args) => decision::whom(args, app).await,
         Command::Usage(command) => usage::run(command, app).await,
-        Command::Meter(usage::MeterCommand::List) => usage::meters(app).await,
+        Command::Meter(usage::MeterCommand::List(page)) => usage::meters(&page, app).await,
         Command::Audit(command) => audit::run(command, app).await,
         Command::Sink(command) => sink::run(command, app).await,
         Command::Context(command) => context::run(command, app),

@@ -35,7 +35,8 @@ pub async fn run(
         Ok(cli) => cli,
         Err(error) => return console.usage(&error),
     };
-    let result = match App::new(cli.global, cli.command.is_local(), &mut console) {
+    let local = cli.is_local();
+    let result = match App::new(cli.global, local, &mut console) {
         Ok(mut app) => commands::run(cli.command, &mut app).await,
         Err(error) => Err(error),
     };

@@ -246,7 +246,7 @@ impl<'s, 't> Judge<'s, 't> {
 
 impl Snapshot {
     /// The apps and skills that a plugin has.
-    pub(crate) fn parts(&self, plugin: &str) -> Vec<Target<&str>> {
+    pub fn parts(&self, plugin: &str) -> Vec<Target<&str>> {
         let found = self.catalogue.entry(Target::Plugin(plugin));
         let parts = found.iter().flat_map(|entry| &*entry.fact.parts);
         parts.map(|&part| self.catalogue.target(Scope::Part(part))).collect()

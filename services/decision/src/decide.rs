@@ -214,11 +214,6 @@ impl Snapshot {
         })
     }
 
-    /// The ids of all plugins, in no particular order.
-    pub fn plugins(&self) -> impl Iterator<Item = &str> {
-        self.catalogue.plugins.iter().map(|(at, _)| self.catalogue.plugins.name(at))
-    }
-
     /// The owner of an agent, if it may act.
     fn owner(&self, person: &Person) -> Option<&Person> {
         match person.kind {

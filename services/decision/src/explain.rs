@@ -120,9 +120,13 @@ impl Snapshot {
         else {
             return Vec::new();
         };
-        let mut told = self.told(at, person, &entry, now, Ways::Skip);
-        mark(&mut told, reason);
-        let mut rules: Vec<_> = told.iter().filter(|told| told.decided).map(|told| told.rule).collect();
+        let mut rules = if rests_on_rules(reason) {
+            let mut told = self.told(at, person, &entry, now, Ways::Skip);
+            mark(&mut told, reason);
+            told.iter().filter(|told| told.decided).map(|told| told.rule).collect()
+        } else {
+            Vec::new()
+        };
         if let PersonKind::Agent(owner) = person.kind
             && self.people.owner(owner).is_some()
             && matches!(reason, Reason::Allowed | Reason::OwnerNotEntitled)
@@ -205,6 +209,20 @@ impl Snapshot {
             decided: false,
         }
     }
+}
+
+/// Whether there are rules that a decision for `reason` rests on; for any other, [`mark`] marks none.
+fn rests_on_rules(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ExplicitDeny
+            | Reason::Allowed
+            | Reason::NotReady
+            | Reason::StageGate
+            | Reason::SeatRequired
+            | Reason::WindowNotOpen
+            | Reason::WindowClosed
+    )
 }
 
 /// Marks those that a decision for `reason` rests on and puts them first.

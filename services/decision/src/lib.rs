@@ -86,6 +86,7 @@ mod remedy;
 #[cfg(any(test, feature = "sample"))]
 pub mod sample;
 mod snapshot;
+mod standing;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Facts out of a snapshot: what a change of one of them begins with.
 
 use crate::{
-    model::{Group, Plugin, Principal, PrincipalKind, Role, Target},
+    model::{Group, Plugin, PluginGroup, Principal, PrincipalKind, Role, SeatPool, Target},
     names::Registry,
     people::{EVERYBODY, PersonKind},
     snapshot::Snapshot,
@@ -53,6 +53,18 @@ impl Snapshot {
             groups: named(&self.people.groups, &role.members.groups),
             includes: named(&self.people.roles, &role.includes),
         })
+    }
+
+    /// A pool, its holders sorted.
+    pub fn seat_pool(&self, id: &str) -> Option<SeatPool> {
+        let (_, holders) = self.people.pools.find(id)?;
+        Some(SeatPool { id: id.to_owned(), holders: named(&self.people.principals, holders) })
+    }
+
+    /// A plugin group, its plugins sorted.
+    pub fn plugin_group(&self, id: &str) -> Option<PluginGroup> {
+        let (_, plugins) = self.catalogue.groups.find(id)?;
+        Some(PluginGroup { id: id.to_owned(), plugins: named(&self.catalogue.plugins, plugins) })
     }
 
     /// A plugin, its apps and skills sorted.

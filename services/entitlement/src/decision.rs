@@ -2,6 +2,7 @@
 //! the tables.
 
 mod account;
+mod asked;
 pub mod authzen;
 pub mod facts;
 pub mod live;

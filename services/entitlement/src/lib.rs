@@ -38,6 +38,7 @@ pub mod plugin_group;
 pub mod policy;
 pub mod preview;
 pub mod seat_pool;
+pub mod set;
 pub mod stage_override;
 pub mod tenant_plugin;
 

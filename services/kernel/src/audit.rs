@@ -304,6 +304,8 @@ pub fn class_of(action: &Action) -> &'static str {
 
 /// RFC 8785; in an entry over the limit the longest old and new values give way to their digests, as many as it takes.
 fn canonical(mut entry: Value) -> Result<String> {
+    // they are in order already, unless a crate of the same build has `serde_json` keep them as they come
+    entry.sort_all_objects();
     loop {
         let plain = is_plain(&entry);
         let text = if plain { Ok(entry.to_string()) } else { serde_json_canonicalizer::to_string(&entry) };

@@ -379,6 +379,12 @@ impl Authenticator {
         {
             return unexpired(caller, now);
         }
+        // beside: what is asked of the database takes no room in the calls whose token is remembered
+        Box::pin(self.found(db, digest, epoch, now)).await
+    }
+
+    /// The caller as the database has it, remembered from now on.
+    async fn found(&self, db: &Db, digest: [u8; 32], epoch: u64, now: Time) -> Result<Arc<Caller>> {
         let (caller, last_used) = load(&mut db.reader().await?, &digest).await?;
         let caller = unexpired(Arc::new(caller), now)?;
         self.known.insert(digest, (Instant::now(), epoch, Arc::clone(&caller)));
@@ -387,9 +393,7 @@ impl Authenticator {
         }
         Ok(caller)
     }
-}
 
-impl Authenticator {
     /// The caller as it is now: for calls that outlive what may change about a token, its principal and its duties.
     pub async fn again(&self, db: &Db, caller: &Caller, now: Time) -> Result<Arc<Caller>> {
         let caller = match &caller.bearer {

@@ -19,6 +19,8 @@ pub struct Config {
     pub database: Database,
     /// Credentials.
     pub auth: Auth,
+    /// Client organisations.
+    pub tenants: Tenants,
     /// Logs, traces and metrics.
     pub telemetry: Telemetry,
     /// May she use this.
@@ -53,6 +55,8 @@ pub struct Server {
     pub max_connections: usize,
     /// Longest time until a new connection says something, seconds.
     pub handshake_timeout_seconds: u64,
+    /// Longest time until a connection's first request, seconds.
+    pub first_request_timeout_seconds: u64,
     /// Longest request, seconds.
     pub request_timeout_seconds: u64,
     /// Longest wait for requests in flight at shutdown, seconds.
@@ -81,6 +85,14 @@ pub struct Auth {
     pub token_cache_ms: u64,
     /// Where the bootstrap token is written.
     pub bootstrap_file: PathBuf,
+}
+
+/// `[tenants]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tenants {
+    /// From closing to the erasure of the data, days.
+    pub erase_after_days: u64,
 }
 
 /// `[telemetry]`.
@@ -145,6 +157,8 @@ pub struct Usage {
     pub max_waiting_events: usize,
     /// Least time between two roll-ups of a tenant, milliseconds.
     pub rollup_interval_ms: u64,
+    /// How often rollups are compared with events, seconds; 0 is never.
+    pub verify_interval_seconds: u64,
 }
 
 /// `[audit]`.
@@ -300,6 +314,9 @@ impl Config {
         {
             return wrong("server.tls_cert_file", "and `server.tls_key_file` must be set both or neither");
         }
+        if self.tenants.erase_after_days > 3_650 {
+            return wrong("tenants.erase_after_days", "may be at most 3650, which is ten years");
+        }
         self.decision.check()?;
         if self.audit.storage_quota_mib > 1 << 40 {
             return wrong("audit.storage_quota_mib", "is more than any file system has");
@@ -325,6 +342,10 @@ impl Config {
             ("server.max_connections", self.server.max_connections),
             ("server.max_streams", self.server.max_streams),
             ("server.handshake_timeout_seconds", usize::from(self.server.handshake_timeout_seconds > 0)),
+            (
+                "server.first_request_timeout_seconds",
+                usize::from(self.server.first_request_timeout_seconds > 0),
+            ),
             ("server.max_message_bytes", self.server.max_message_bytes),
             ("database.max_connections", self.database.max_connections as usize),
             ("usage.max_body_bytes", self.usage.max_body_bytes),
@@ -335,6 +356,11 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// How long after a tenant was closed its data is erased.
+    pub fn erase_after(&self) -> Duration {
+        Duration::from_hours(self.tenants.erase_after_days.saturating_mul(24))
     }
 
     /// How long a checked token is trusted.

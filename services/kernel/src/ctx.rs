@@ -1,8 +1,11 @@
 //! The request context: who calls, when, and the doors to permits and transactions.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use futures::{Stream, StreamExt as _, stream::BoxStream};
@@ -206,7 +209,7 @@ impl Kernel {
     /// answer or the error.
     pub async fn serve<Q, R, A, F>(
         self: &Arc<Self>,
-        request: Request<Q>,
+        mut request: Request<Q>,
         run: impl Fn(Arc<Ctx>, Q) -> F,
     ) -> Result<Response<A>, Status>
     where
@@ -214,8 +217,8 @@ impl Kernel {
         A: From<R>,
         F: Future<Output = Result<R>> + Send,
     {
-        let info = self.call_info(&request);
-        let incident = info.id.to_string();
+        let info = self.call_info(&mut request);
+        let incident = info.id;
         let outcome = async {
             let header = request.metadata().get("authorization").and_then(|v| v.to_str().ok());
             let mut ctx = self.enter(header, info).await?;
@@ -231,7 +234,7 @@ impl Kernel {
         };
         match outcome.await {
             Ok((ctx, answer)) => Ok(ctx.respond(answer.into())),
-            Err(error) => Err(Error::into_status(error, &incident)),
+            Err(error) => Err(Error::into_status(error, &incident.to_string())),
         }
     }
 
@@ -239,14 +242,14 @@ impl Kernel {
     /// stream.
     pub async fn serve_stream<Q, A, S, F>(
         self: &Arc<Self>,
-        request: Request<Q>,
+        mut request: Request<Q>,
         run: impl FnOnce(Arc<Ctx>, Q) -> F,
     ) -> Result<Response<BoxStream<'static, Result<A, Status>>>, Status>
     where
         S: Stream<Item = Result<A>> + Send + 'static,
         F: Future<Output = Result<S>> + Send,
     {
-        let info = self.call_info(&request);
+        let info = self.call_info(&mut request);
         let incident = info.id.to_string();
         let begun = async {
             let header = request.metadata().get("authorization").and_then(|v| v.to_str().ok());
@@ -262,12 +265,11 @@ impl Kernel {
         }
     }
 
-    /// What the outer layer noted, or a fresh note where there is none.
-    pub fn call_info<Q>(&self, request: &Request<Q>) -> CallInfo {
+    /// Takes what the outer layer noted, or makes a fresh note where there is none.
+    pub fn call_info<Q>(&self, request: &mut Request<Q>) -> CallInfo {
         request
-            .extensions()
-            .get()
-            .cloned()
+            .extensions_mut()
+            .remove()
             .unwrap_or_else(|| CallInfo { id: self.ids.new_id(self.clock.now()), ..CallInfo::default() })
     }
 }
@@ -278,7 +280,6 @@ pub struct Ctx {
     caller: Arc<Caller>,
     now: Time,
     info: CallInfo,
-    label: String,
     request_id: String,
     payload: Vec<u8>,
     validate_only: bool,
@@ -292,7 +293,6 @@ impl Ctx {
     fn new(kernel: Arc<Kernel>, caller: Arc<Caller>, info: CallInfo) -> Self {
         Self {
             now: kernel.clock.now(),
-            label: info.id.to_string(),
             kernel,
             caller,
             info,
@@ -336,7 +336,6 @@ impl Ctx {
             Error::invalid("request_id", format!("`{}` is not a UUID", crate::ids::clip(request_id)))
         })?;
         self.request_id = id.to_string();
-        self.label.clone_from(&self.request_id);
         self.payload = payload_digest;
         Ok(())
     }
@@ -368,11 +367,11 @@ impl Ctx {
     pub async fn authorize_on(
         &self,
         action: Action,
-        object: std::borrow::Cow<'static, str>,
+        object: Cow<'static, str>,
         scope: &Scope,
         own: bool,
     ) -> Result<Permit> {
-        let permit = Permit { action, scope: scope.clone(), actor: self.caller.actor() };
+        let permit = Permit { action, scope: scope.clone(), caller: Arc::clone(&self.caller) };
         let question = Question {
             duties: self.caller.duties_in(scope),
             kind: scope.kind(),
@@ -389,8 +388,9 @@ impl Ctx {
         // what the caller may not know of is recorded on the platform's log, not in the log of a stranger
         let log = if sees { scope.clone() } else { Scope::Platform };
         self.refused.store(true, Ordering::Relaxed);
-        let denied = Audit::new(action, log, permit.actor).denied(scope.to_string());
-        self.record(denied).await?;
+        let denied = Audit::new(action, log, self.caller.actor()).denied(scope.to_string());
+        // beside: what is rare takes no room in the calls that are let in
+        Box::pin(self.record(denied)).await?;
         Err(match (sees, covered) {
             (false, _) => match scope {
                 Scope::Tenant(_) => Error::not_found("tenant", scope),
@@ -503,8 +503,11 @@ impl Ctx {
     }
 
     /// The idempotency key or, without one, the call's own id.
-    pub fn request_label(&self) -> &str {
-        &self.label
+    pub fn request_label(&self) -> Cow<'_, str> {
+        if self.request_id.is_empty() {
+            return self.info.id.to_string().into();
+        }
+        self.request_id.as_str().into()
     }
 
     /// Whether only permission and input are to be checked.

@@ -314,10 +314,14 @@ impl Db {
         Ok((found, schema::NEWEST))
     }
 
-    /// One round trip: is it there?
+    /// One round trip: is it there? Of the embedded one also: does what is written get to the disk?
     pub async fn ping(&self) -> Result<()> {
         let mut reader = self.reader().await?;
-        execute!(&mut reader, sqlx::query("SELECT 1")).map(|_| ())
+        execute!(&mut reader, sqlx::query("SELECT 1"))?;
+        match &self.inner {
+            Inner::Sqlite { writer, .. } => writer.probe().await,
+            Inner::Postgres { .. } => Ok(()),
+        }
     }
 
     /// What time a shared database says it is, for an operator; nothing that is stored goes by it. None of an embedded one: it has
@@ -379,7 +383,7 @@ impl Db {
     }
 
     /// Begins a transaction for what is derived from the audit log and is no state of its own: sequence, search index,
-    /// pruning. It carries no audit record; nothing else may use it. No change waits for it to be durable.
+    /// pruning; and for clearing up what an audited act has given up, such as a closed tenant's data. It carries no audit record; nothing else may use it. No change waits for it to be durable.
     pub fn begin_derived(&self) -> tx::EngineTx {
         self.begin_as(Kind::Derived)
     }

@@ -56,6 +56,9 @@ pub struct PartnerRef {
     pub slug: Slug,
 }
 
+/// The state, in a [`TenantRef`], of a closed tenant whose data is being erased or gone.
+pub const ERASED: &str = "erased";
+
 /// A tenant, as far as everybody needs to know it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 pub struct TenantRef {
@@ -65,7 +68,7 @@ pub struct TenantRef {
     /// Id in names.
     #[sqlx(rename = "tenant_slug")]
     pub slug: Slug,
-    /// Lifecycle state, as stored.
+    /// Lifecycle state, as stored; [`ERASED`] once its data is being erased.
     pub state: String,
     /// Who rolls out there.
     #[sqlx(flatten)]
@@ -157,7 +160,8 @@ impl Scope {
             ScopeKind::Tenant => {
                 let found: Option<TenantRef> = on!(db, |c| {
                     sqlx::query_as(
-                    "SELECT t.id AS tenant_id, t.slug AS tenant_slug, t.state, p.id AS partner_id, p.slug AS partner_slug \
+                    "SELECT t.id AS tenant_id, t.slug AS tenant_slug, \
+                     CASE WHEN t.erasure IN ('running', 'stopped', 'done') THEN 'erased' ELSE t.state END AS state, p.id AS partner_id, p.slug AS partner_slug \
                      FROM tenant t JOIN partner p ON p.id = t.partner_id WHERE t.id = $1 AND t.delete_time IS NULL"
                 )
                 .bind(id)
@@ -198,7 +202,8 @@ pub async fn tenant_find(db: &mut impl Executor, field: &str, text: &str) -> Res
     let [slug] = name::parse(field, "tenants/{}", text)?;
     let found: Option<TenantRef> = on!(db, |c| {
         sqlx::query_as(
-        "SELECT t.id AS tenant_id, t.slug AS tenant_slug, t.state, p.id AS partner_id, p.slug AS partner_slug \
+        "SELECT t.id AS tenant_id, t.slug AS tenant_slug, \
+         CASE WHEN t.erasure IN ('running', 'stopped', 'done') THEN 'erased' ELSE t.state END AS state, p.id AS partner_id, p.slug AS partner_slug \
          FROM tenant t JOIN partner p ON p.id = t.partner_id WHERE t.slug = $1 AND t.delete_time IS NULL"
     )
     .bind(&slug)

@@ -107,7 +107,11 @@ impl Storage {
 fn refused(percent: u8, action: &Action) -> bool {
     let grows = (action.noun == "tenant" && action.verb == "create") || action.verb.starts_with("export");
     let noun = action.noun.split('/').next().unwrap_or_default();
-    let frees = STILL.contains(&noun) || matches!(action.verb, "revoke" | "suspend" | "remove_member");
+    let frees = STILL.contains(&noun)
+        || matches!(
+            action.verb,
+            "revoke" | "suspend" | "remove_member" | "erase" | "erased" | "hold_erasure"
+        );
     let changes = matches!(action.class, Class::Write | Class::Ingest) && !frees;
     (percent >= HOLD && grows) || (percent >= FULL && changes)
 }

@@ -3,10 +3,10 @@
 //! Never in any of them: secrets, names and addresses of people, request bodies. Resource names of tenants and method
 //! names are.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use opentelemetry::{
-    KeyValue,
+    KeyValue, StringValue,
     metrics::{Counter, Histogram, Meter, MeterProvider as _, UpDownCounter},
     propagation::TextMapPropagator as _,
     trace::TracerProvider as _,
@@ -210,8 +210,9 @@ impl CallMetrics {
     }
 
     /// A call was answered.
-    pub fn finished(&self, method: &str, code: &'static str, elapsed: Duration) {
-        let labels = [KeyValue::new("method", method.to_owned()), KeyValue::new("code", code)];
+    pub fn finished(&self, method: &Arc<str>, code: &'static str, elapsed: Duration) {
+        let method = StringValue::from(Arc::clone(method));
+        let labels = [KeyValue::new("method", method), KeyValue::new("code", code)];
         self.duration.record(elapsed.as_secs_f64(), &labels);
     }
 

@@ -238,7 +238,10 @@ async fn questions_that_make_no_sense_are_refused_and_meters_are_listed() {
     }
     let other = pb::QueryUsageRequest { parent: "tenants/globex".to_owned(), ..good };
     assert_eq!(ask(other).await.unwrap_err().code(), tonic::Code::NotFound);
-    let meters =
-        rpc.list_meters(House::call(&house.tokens[3], pb::ListMetersRequest {})).await.unwrap().into_inner();
+    let meters = rpc
+        .list_meters(House::call(&house.tokens[3], pb::ListMetersRequest::default()))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(meters.meters.len(), crate::meter::METERS.len());
 }

@@ -4,6 +4,7 @@ pub mod decimal;
 mod group;
 pub mod http;
 pub mod key;
+pub mod list;
 pub mod model;
 pub mod ops;
 pub mod report;

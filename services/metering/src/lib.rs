@@ -41,12 +41,21 @@ mod end_to_end;
 
 pub use event::writer::Writer;
 pub use http::http_routes;
-pub use rollup::roller::spawn_roller;
+pub use rollup::{roller::spawn_roller, verify::spawn_verifier};
+
+/// What is asked of events and figures.
+const FIGURES: &[Action] = &[
+    event::ops::INGEST,
+    event::http::SEND,
+    event::list::EVENTS,
+    event::list::REJECTS,
+    query::ops::QUERY,
+    query::ops::LIST_METERS,
+];
 
 /// What usage can be asked for, events included.
 pub fn actions() -> impl Iterator<Item = &'static Action> {
-    let figures = [event::ops::INGEST, event::http::SEND, query::ops::QUERY, query::ops::LIST_METERS].iter();
-    figures.chain(http::ACTIONS).chain(observation::ops::ACTIONS)
+    FIGURES.iter().chain(http::ACTIONS).chain(observation::ops::ACTIONS)
 }
 
 /// Adds this slice's services.

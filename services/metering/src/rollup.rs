@@ -7,3 +7,4 @@ pub mod book;
 pub mod fold;
 pub mod roller;
 pub mod store;
+pub mod verify;

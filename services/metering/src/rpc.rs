@@ -46,10 +46,36 @@ impl UsageService for UsageRpc {
     ) -> Result<Response<pb::QueryUsageResponse>, Status> {
         self.kernel
             .serve(request, |ctx, r| async move {
-                let (found, names) =
-                    ops::usage_query(&ctx, &r.parent, &r.principal, query(&ctx, &r)?).await?;
-                Ok(answer(&ctx, &r.parent, found, &names))
+                let question = query(&ctx, &r)?;
+                // an end that was left open is not told
+                let open = question.windows.last().filter(|_| question.open).map(|span| span.end);
+                let (found, names) = ops::usage_query(&ctx, &r.parent, &r.principal, question).await?;
+                Ok(answer(&ctx, &r.parent, found, &names, open))
             })
+            .await
+    }
+
+    async fn list_usage_events(
+        &self,
+        request: Request<pb::ListUsageEventsRequest>,
+    ) -> Result<Response<pb::ListUsageEventsResponse>, Status> {
+        self.kernel
+            .serve(
+                request,
+                |ctx, r| async move { event::list::events(&ctx, &r.parent, &list_query!(r)).await },
+            )
+            .await
+    }
+
+    async fn list_usage_rejects(
+        &self,
+        request: Request<pb::ListUsageRejectsRequest>,
+    ) -> Result<Response<pb::ListUsageRejectsResponse>, Status> {
+        self.kernel
+            .serve(
+                request,
+                |ctx, r| async move { event::list::rejects(&ctx, &r.parent, &list_query!(r)).await },
+            )
             .await
     }
 
@@ -58,9 +84,10 @@ impl UsageService for UsageRpc {
         request: Request<pb::ListMetersRequest>,
     ) -> Result<Response<pb::ListMetersResponse>, Status> {
         self.kernel
-            .serve(request, |ctx, _| async move {
-                let meters = ops::meter_list(&ctx).await?.iter().map(Into::into).collect();
-                Ok(pb::ListMetersResponse { meters })
+            .serve(request, |ctx, r| async move {
+                let page = ops::meter_list(&ctx, r.page_size, &r.page_token).await?;
+                let meters = page.items.iter().map(Into::into).collect();
+                Ok(pb::ListMetersResponse { meters, next_page_token: page.next_page_token })
             })
             .await
     }
@@ -151,9 +178,15 @@ fn window(number: i32) -> Result<Window> {
     }
 }
 
-fn answer(ctx: &Ctx, tenant: &str, found: Answer, names: &Names) -> pb::QueryUsageResponse {
+fn answer(
+    ctx: &Ctx,
+    tenant: &str,
+    found: Answer,
+    names: &Names,
+    open: Option<Time>,
+) -> pb::QueryUsageResponse {
     pb::QueryUsageResponse {
-        rows: found.figures.into_iter().map(|f| row(tenant, f, names)).collect(),
+        rows: found.figures.into_iter().map(|f| row(tenant, f, names, open)).collect(),
         complete_through: Some(ctx.now().into()),
         watermark_time: (found.watermark_time.micros() > 0).then(|| found.watermark_time.into()),
         tail_events: i64::try_from(found.tail_events).unwrap_or(i64::MAX),
@@ -161,8 +194,8 @@ fn answer(ctx: &Ctx, tenant: &str, found: Answer, names: &Names) -> pb::QueryUsa
     }
 }
 
-/// A figure with full names; `tenant` is the tenant's.
-fn row(tenant: &str, figure: Figure, names: &Names) -> pb::UsageRow {
+/// A figure with full names; `tenant` is the tenant's, and `open` the end that nobody asked for.
+fn row(tenant: &str, figure: Figure, names: &Names, open: Option<Time>) -> pb::UsageRow {
     let name = |collection: &str, slug: Option<&String>| match slug {
         Some(slug) if !slug.is_empty() => format!("{tenant}/{collection}/{slug}"),
         _ => String::new(),
@@ -179,7 +212,7 @@ fn row(tenant: &str, figure: Figure, names: &Names) -> pb::UsageRow {
         client: group.client,
         dims: group.dims.into_iter().map(dim).collect(),
         start_time: (window.start.micros() > 0).then(|| window.start.into()),
-        end_time: Some(window.end.into()),
+        end_time: (Some(window.end) != open).then(|| window.end.into()),
         events,
         decimal_value: decimal::at(value.into(), meter.scale),
     }

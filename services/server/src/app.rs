@@ -23,7 +23,7 @@ use tonic::{
 use crate::{
     gate::{Gate, gate},
     health, http,
-    listen::Bounded,
+    listen::{Bounded, Patience},
 };
 
 /// Why a server did not start, in words for its operator.
@@ -112,6 +112,7 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
     tokio::spawn(Arc::clone(&kernel.storage).watch(stop.clone()));
     let sequencer = Sequencer::start(&kernel, &telemetry.meter()).map_err(StartError::Database)?;
     let mut jobs = vec![audit::retention::spawn_pruner(&kernel, stop.clone())];
+    jobs.push(audit::closing::spawn_eraser(&kernel, &sequencer, stop.clone()));
     jobs.extend(audit::reconcile::spawn_reconciler(&kernel, &telemetry.meter(), stop.clone()));
     jobs.push(sink::spawn_deliverer(&kernel, &sequencer, &telemetry.meter(), stop.clone()));
     let policies = Policies::new(&kernel, &telemetry.meter());
@@ -119,10 +120,14 @@ pub async fn start(config: Config, clock: Clock, telemetry: Arc<Telemetry>) -> R
     jobs.push(policies.log.spawn(&kernel, stop.clone()));
     let writer = metering::Writer::new(&kernel, &telemetry.meter());
     jobs.push(metering::spawn_roller(&kernel, &telemetry.meter(), stop.clone()));
+    jobs.extend(metering::spawn_verifier(&kernel, &telemetry.meter(), stop.clone()));
     let signing = Signing::load(&kernel.config, stop.clone()).map_err(StartError::Database)?;
     let deciding = (Arc::clone(&policies), signing);
     let router = server.add_routes(routes(&kernel, &sequencer, &deciding, &writer, &telemetry, &stop).await);
-    let patience = Duration::from_secs(settings.handshake_timeout_seconds);
+    let patience = Patience {
+        silence: Duration::from_secs(settings.handshake_timeout_seconds),
+        request: Duration::from_secs(settings.first_request_timeout_seconds),
+    };
     let incoming = Bounded::new(listener, settings.max_connections, patience);
     let until = stop.clone();
     let served =

@@ -1,7 +1,7 @@
 //! What every call passes first, whatever its protocol: load shedding, the deadline, the trace, the measurements.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,12 +24,12 @@ use kernel::{
 use opentelemetry::trace::TraceContextExt as _;
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::{
-    Code, Status,
-    transport::server::{TcpConnectInfo, TlsConnectInfo},
-};
+use tonic::{Code, Status, transport::server::TlsConnectInfo};
 use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use uuid::Uuid;
+
+use crate::listen::Peer;
 
 /// How long a shed caller should stay away.
 const SHED_PAUSE: Duration = Duration::from_millis(250);
@@ -50,10 +50,18 @@ pub struct Gate {
     slots: Semaphore,
     /// For answers that go on: each holds a place until its last message.
     streams: Arc<Semaphore>,
-    streaming: HashSet<String>,
     limit: Duration,
-    /// Paths that become a metric label; any other is counted under one name.
-    paths: HashSet<String>,
+    /// By path, or by the pattern of the route.
+    known: HashMap<String, Known>,
+    other: Arc<str>,
+}
+
+/// What is known of calls to a path.
+struct Known {
+    /// What becomes a metric label; calls to any path that is not known are counted under one name.
+    label: Arc<str>,
+    /// Whether the answer is a stream.
+    streams: bool,
 }
 
 impl Gate {
@@ -64,37 +72,48 @@ impl Gate {
             Some((_, path)) => path.to_owned(),
             None => format!("/{}", a.rpc),
         });
+        let streaming = streaming();
+        let known = rpcs.chain(ALWAYS.map(str::to_owned)).map(|path| {
+            let label = path.trim_start_matches('/').into();
+            let streams = streaming.contains(&path);
+            (path, Known { label, streams })
+        });
         Self {
             metrics: CallMetrics::new(&telemetry.meter()),
             slots: Semaphore::new(settings.max_concurrent_requests),
             streams: Arc::new(Semaphore::new(settings.max_streams)),
-            streaming: streaming(),
             limit: Duration::from_secs(settings.request_timeout_seconds),
-            paths: rpcs.chain(ALWAYS.map(str::to_owned)).collect(),
+            known: known.collect(),
+            other: "other".into(),
             kernel: Arc::clone(kernel),
         }
     }
 
-    /// The call's path, or the pattern of its route; what is neither known nor a pattern of ours is not repeated.
-    fn label<'r>(&self, request: &'r Request) -> &'r str {
-        let path = request.uri().path();
-        let pattern = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-        let known = [Some(path), pattern].into_iter().flatten().find(|p| self.paths.contains(*p));
-        known.map_or("other", |p| p.trim_start_matches('/'))
+    /// What is known of the call's path, or of the pattern of its route.
+    fn known(&self, request: &Request) -> Option<&Known> {
+        let pattern = || request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        self.known.get(request.uri().path()).or_else(|| self.known.get(pattern()?))
     }
 }
 
 /// Lets one call through.
 pub async fn gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
-    let (begun, path) = (Instant::now(), request.uri().path().to_owned());
-    let method = gate.label(&request).to_owned();
+    // a copy of it shares the text
+    let (begun, uri) = (Instant::now(), request.uri().clone());
+    if let Some(peer) = peer(&request) {
+        peer.has_asked();
+    }
+    let known = gate.known(&request);
+    // what is neither known nor a pattern of ours is not repeated
+    let method = known.map_or(&gate.other, |known| &known.label);
     let slot = gate.slots.try_acquire();
     let grpc = is_grpc(request.headers());
-    if slot.is_err() && !ALWAYS.contains(&path.as_str()) {
+    if slot.is_err() && !ALWAYS.contains(&uri.path()) {
         gate.metrics.shed();
         return refuse(Error::Overloaded { retry_after: SHED_PAUSE }, grpc, "");
     }
-    let stream = gate.streaming.contains(&path).then(|| Arc::clone(&gate.streams).try_acquire_owned());
+    let streams = known.is_some_and(|known| known.streams);
+    let stream = streams.then(|| Arc::clone(&gate.streams).try_acquire_owned());
     let Ok(stream) = stream.transpose() else {
         gate.metrics.shed();
         return refuse(Error::Overloaded { retry_after: SHED_PAUSE }, grpc, "");
@@ -118,7 +137,7 @@ pub async fn gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Nex
     request.extensions_mut().insert(info);
     let answered = tokio::time::timeout(limit, next.run(request).instrument(span.clone())).await;
     let response = match answered {
-        Ok(response) => explained(response, grpc, &path, &id.to_string()),
+        Ok(response) => explained(response, grpc, uri.path(), id),
         Err(_) => refuse(Error::Deadline, grpc, ""),
     };
     let response = match stream {
@@ -126,13 +145,13 @@ pub async fn gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Nex
         None => response,
     };
     let code = code(&response, grpc);
-    gate.metrics.finished(&method, code, begun.elapsed());
+    gate.metrics.finished(method, code, begun.elapsed());
     let ms = begun.elapsed().as_secs_f64() * 1_000.0;
     span.in_scope(|| {
         if code == "OK" {
-            tracing::debug!(method, code, ms, "answered");
+            tracing::debug!(method = &**method, code, ms, "answered");
         } else {
-            tracing::info!(method, code, ms, "answered");
+            tracing::info!(method = &**method, code, ms, "answered");
         }
     });
     response
@@ -150,7 +169,7 @@ fn refuse(error: Error, grpc: bool, incident: &str) -> Response {
 }
 
 /// The framework's own refusals get a reason like all others; it gives them none.
-fn explained(response: Response, grpc: bool, path: &str, incident: &str) -> Response {
+fn explained(response: Response, grpc: bool, path: &str, incident: Uuid) -> Response {
     if !grpc || response.headers().contains_key("grpc-status-details-bin") {
         return response;
     }
@@ -169,7 +188,7 @@ fn explained(response: Response, grpc: bool, path: &str, incident: &str) -> Resp
         (Code::Internal, message) => Error::internal(message),
         _ => return response,
     };
-    refuse(error, grpc, incident)
+    refuse(error, grpc, &incident.to_string())
 }
 
 /// The body, which holds its place until it has been sent or dropped.
@@ -200,16 +219,21 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 
 /// The caller's address: the other end of the connection.
 fn address(request: &Request) -> String {
-    let plain = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-    let tls = request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>();
-    let tls = tls.and_then(|t| t.get_ref().remote_addr());
-    plain.or(tls).map_or_else(String::new, |a| a.ip().to_canonical().to_string())
+    let remote = peer(request).and_then(|peer| peer.tcp.remote_addr());
+    remote.map_or_else(String::new, |a| a.ip().to_canonical().to_string())
+}
+
+/// The other end, below TLS or not.
+fn peer(request: &Request) -> Option<&Peer> {
+    let tls = || request.extensions().get::<TlsConnectInfo<Peer>>().map(TlsConnectInfo::get_ref);
+    request.extensions().get::<Peer>().or_else(tls)
 }
 
 /// What the caller's program calls itself.
 fn user_agent(headers: &HeaderMap) -> String {
     let text = headers.get(http::header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    text.chars().take(MAX_USER_AGENT).collect()
+    let end = text.char_indices().nth(MAX_USER_AGENT).map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or_default().to_owned()
 }
 
 /// The caller's `grpc-timeout`: digits and a unit (gRPC over HTTP/2, "Timeout").

@@ -10,6 +10,7 @@ pub mod listen;
 pub mod quickstart;
 pub mod reconcile;
 pub mod signal;
+pub mod verify;
 
 /// The embedded defaults, which are documentation and example at once.
 pub const DEFAULT_CONFIG: &str = include_str!("../config.default.toml");

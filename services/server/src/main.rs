@@ -8,7 +8,7 @@ use kernel::{
     config::{Config, Layers},
     telemetry::Telemetry,
 };
-use server::{DEFAULT_CONFIG, app, doctor, quickstart, reconcile};
+use server::{DEFAULT_CONFIG, app, doctor, quickstart, reconcile, signal::Stop, verify};
 
 /// Calls allocate much and briefly, from several threads: the system's allocator is slow at that.
 #[global_allocator]
@@ -38,6 +38,9 @@ enum Command {
     /// Look after the audit logs
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Look after usage
+    #[command(subcommand)]
+    Metering(MeteringCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -65,6 +68,20 @@ enum AuditCommand {
         /// Only this scope: `platform`, `partners/…` or `tenants/…`
         #[arg(long, value_name = "SCOPE")]
         scope: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+enum MeteringCommand {
+    /// Derive all rollups again from the usage events and compare; ends with 0 when they agree and with 3 when they differ
+    ///
+    /// On SQLite the server must be stopped first; a running one verifies by itself (`usage.verify_interval_seconds`).
+    Verify {
+        #[command(flatten)]
+        common: Common,
+        /// Only this tenant: `tenants/…`
+        #[arg(long, value_name = "TENANT")]
+        tenant: Option<String>,
     },
 }
 
@@ -121,6 +138,9 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Audit(AuditCommand::Reconcile { common, scope }) => {
             return Ok(reconcile::run(common.config()?, scope.as_deref()).await?);
         }
+        Command::Metering(MeteringCommand::Verify { common, tenant }) => {
+            return Ok(verify::run(common.config()?, tenant.as_deref()).await?);
+        }
         Command::Config(ConfigCommand::Dump(common)) => print!("{}", common.layers()?.dump()?),
         Command::Config(ConfigCommand::Default) => print!("{DEFAULT_CONFIG}"),
         Command::Doctor(common) => return Ok(doctor::run(common.config()).await),
@@ -129,13 +149,15 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
+    // whoever asks it to stop while it starts, or the moment it says that it listens, is heard
+    let mut stop = Stop::listen()?;
     let telemetry = Arc::new(Telemetry::start(&config.telemetry)?);
     let running = app::start(config, Clock::System, Arc::clone(&telemetry)).await?;
     if let Some(secret) = access::token::bootstrap::ensure(&running.kernel).await? {
         hand_over(&running.kernel.config, &secret.text)?;
     }
     println!("provostd listens on {}", running.url());
-    server::signal::stop_requested().await?;
+    stop.requested().await;
     running.stop().await;
     telemetry.shutdown();
     Ok(())

@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use kernel::{clock::Clock, config::Layers, telemetry::Telemetry};
 
-use crate::{DEFAULT_CONFIG, app, signal};
+use crate::{DEFAULT_CONFIG, app, signal::Stop};
 
 mod catalog;
 mod client;
@@ -63,14 +63,23 @@ impl Progress {
 /// Runs it.
 pub async fn run(options: Options) -> Result<(), Failure> {
     let progress = Progress { json: options.json };
+    let mut stop = Stop::listen()?;
     let config = layers(&options)?.config()?;
     let telemetry = Arc::new(Telemetry::start(&config.telemetry)?);
     progress.step(&format!("starting on SQLite in `{}`", options.data_dir.display()));
     let running = app::start(config, Clock::System, Arc::clone(&telemetry)).await?;
-    let outcome = tell(&running, &options, progress).await;
-    if outcome.is_ok() && !options.exit {
-        signal::stop_requested().await?;
-    }
+    let told = tokio::select! {
+        told = tell(&running, &options, progress) => Some(told),
+        () = stop.requested() => None,
+    };
+    let outcome = match told {
+        None => Err("stopped before the story was told; run it again on the same directory".into()),
+        Some(Ok(())) if !options.exit => {
+            stop.requested().await;
+            Ok(())
+        }
+        Some(told) => told,
+    };
     running.stop().await;
     telemetry.shutdown();
     outcome

@@ -15,6 +15,7 @@ mod create_role;
 mod decide;
 mod floor;
 mod get_role;
+mod ingest;
 mod load;
 mod otlp;
 mod startup;
@@ -63,6 +64,8 @@ enum Bench {
     Startup,
     /// Decisions: in process, over gRPC, on another server; with `--features peers` beside casbin and Cedar
     Decide,
+    /// Usage events over gRPC into a server of its own, against the same rows inserted by hand
+    Ingest,
     /// The audit log: latency to a checkpoint, search, export, cost of recording
     Audit,
     /// Telemetry of the real clients: decoded and turned into events, a core
@@ -99,6 +102,7 @@ async fn main() {
         Bench::CreateRole => create_role::run(args.engine.into(), plan).await,
         Bench::Startup => startup::run().await,
         Bench::Decide => decide::run(args.engine.into(), plan, args.rules).await,
+        Bench::Ingest => ingest::run(args.engine.into(), args.seconds).await,
         Bench::Audit => audit::run(args.engine.into(), args.events).await,
         Bench::Otlp => otlp::run(plan),
     };

@@ -57,7 +57,10 @@ class _Exports:
     def export(self, form: str, table: str) -> str:
         """Exports in a format and reads it."""
         file = self._world.root / f"log.{form}"
-        bound = ("--as-of-size", str(self._size))
+        bound = ["--as-of-size", str(self._size)]
+        if form == "parquet":
+            # put together of several
+            bound += ["--piece", "20000"]
         self._world.site.provost("audit", "export", "acme", "--format", form, "--out", str(file), *bound)
         self._load(table, file)
         manifest = json.loads(Path(f"{file}.manifest.json").read_text())

@@ -30,7 +30,10 @@ use uuid::Uuid;
 
 use super::sequencer::{acme, check, extends, logged, scopes, scopes_with_a_log};
 
+/// Changes in flight in a short round; many rounds of few changes are what finds what is between two of them.
 const WRITERS: usize = 8;
+/// The same in a long run, where it is the number of changes that counts: a flush is for many of them.
+const LONG_WRITERS: usize = 64;
 /// Changes that are acknowledged in every round of a long run, at least.
 const LONG_ROUND: usize = 1_000;
 /// The same of a short one.
@@ -46,6 +49,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 fn kills() -> usize {
     std::env::var("PROVOST_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(30)
+}
+
+fn writers() -> usize {
+    if kills() >= 100 { LONG_WRITERS } else { WRITERS }
 }
 
 /// The least that must be acknowledged before a server is killed.
@@ -186,7 +193,7 @@ async fn killed_again_and_again(engine: Engine) {
     let (mut acknowledged, mut checkpoints) = (Vec::new(), Vec::new());
     for round in 0..kills() {
         let count = Arc::new(AtomicUsize::new(0));
-        let writers: Vec<_> = (0..WRITERS)
+        let writers: Vec<_> = (0..writers())
             .map(|w| tokio::spawn(write(admin.clone(), format!("r-{round}-{w}"), Arc::clone(&count))))
             .collect();
         // some of them must get through; when exactly the power goes is different every time

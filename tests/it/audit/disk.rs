@@ -16,16 +16,17 @@ use kernel::{
     db::Db,
 };
 use tests::{
-    Engine, Site, World,
+    Engine, Site, World, http,
     postgres::Postgres,
     raw,
     site::{self, Caller, START},
     world,
 };
 use tonic::{Code, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::sequencer::{acme, scopes};
-use crate::errors::reason;
+use crate::{errors::reason, server::becomes};
 
 /// Longest wait for an answer: a call that hangs is worse than one that fails.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -206,5 +207,108 @@ async fn a_tablespace_without_a_byte_left_loses_nothing_and_goes_on() {
     db.close().await;
     let dir = Arc::new(tempfile::tempdir().unwrap());
     runs_full(Site::on(Engine::Postgres, dir, url, clock(), &[]).await, &disk).await;
+    drop(postgres);
+}
+
+/// Makes a file refuse every write, of whoever has it open too, or takes that back: what a file system does that fell back to
+/// read-only, of one file. `false` where this user or file system cannot.
+fn freeze(file: &Path, frozen: bool) -> bool {
+    let flag = if frozen { "+i" } else { "-i" };
+    Command::new("chattr").arg(flag).arg(file).output().is_ok_and(|o| o.status.success())
+}
+
+/// Thaws when dropped: a frozen file cannot be removed.
+struct Frozen(PathBuf);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        freeze(&self.0, false);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_embedded_database_that_takes_no_write_is_told_and_what_was_acknowledged_is_there_when_it_does() {
+    let world = World::build(Site::start(Engine::Sqlite).await).await;
+    let mut made = BTreeSet::from([create(&world.owner, "before").await.unwrap()]);
+    let wal = world.site.dir.path().join(format!("{}-wal", kernel::db::SQLITE_FILE));
+    if !freeze(&wal, true) {
+        let mut stderr = std::io::stderr();
+        writeln!(stderr, "skipped: the test of a database that takes no write needs `chattr +i`").unwrap();
+        return;
+    }
+    let frozen = Frozen(wal);
+    for n in 0..8 {
+        let refused = create(&world.owner, &format!("frozen-{n}")).await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "DATABASE_UNAVAILABLE"));
+        assert!(refused.message().contains("may or may not"), "{}", refused.message());
+    }
+    becomes(&world.site, ServingStatus::NotServing).await;
+    assert_eq!(http::get(&format!("{}/readyz", world.site.running.url())).await.status, 503);
+    let get = serde_json::json!({"name": "tenants/acme/roles/before"});
+    raw::json(&world.owner, "provost.role.v1.RoleService/GetRole", get).await.expect("reads stay up");
+
+    drop(frozen);
+    becomes(&world.site, ServingStatus::Serving).await;
+    for n in 0..8 {
+        // what was refused was not done
+        made.insert(create(&world.owner, &format!("frozen-{n}")).await.unwrap());
+    }
+    assert_eq!(crate::process::roles(&world.owner).await, made);
+    hold_against_the_record(&world, &made).await;
+}
+
+/// Without its write-ahead log PostgreSQL stops (PANIC), and does not start again before there is room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_ahead_log_without_a_byte_left_stops_the_database_and_what_was_acknowledged_is_there_after_it()
+ {
+    let Some(disk) = Disk::new(192) else { return };
+    let wal = disk.path().join("wal").display().to_string();
+    let made = move || Postgres::start_with(&["--wal-segsize=1", "--waldir", &wal]);
+    let mut postgres = tokio::task::spawn_blocking(made).await.unwrap();
+    let url = postgres.template_url();
+    let db = Db::open(&site::config(&[("database.url", url.clone())])).await.unwrap();
+    db.migrate().await.unwrap();
+    db.close().await;
+    let short = [("database.acquire_timeout_seconds", "1".to_owned())];
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let world = World::build(Site::on(Engine::Postgres, dir, url, clock(), &short).await).await;
+    let mut acknowledged = BTreeSet::new();
+    for n in 0..20 {
+        acknowledged.insert(create(&world.owner, &format!("before-{n}")).await.unwrap());
+    }
+    disk.fill();
+    let mut refused = 0;
+    for n in 0..MOST {
+        match create(&world.owner, &format!("full-{n}")).await {
+            Ok(name) => _ = acknowledged.insert(name),
+            Err(_) => refused += 1,
+        }
+        if refused == 5 {
+            break;
+        }
+    }
+    assert_eq!(refused, 5, "{} roles were made", acknowledged.len());
+    becomes(&world.site, ServingStatus::NotServing).await;
+    disk.make_room();
+    let again = move || {
+        postgres.again();
+        postgres
+    };
+    let postgres = tokio::task::spawn_blocking(again).await.unwrap();
+    becomes(&world.site, ServingStatus::Serving).await;
+    // connections of before are found dead one by one
+    let after = async {
+        for n in 0.. {
+            if let Ok(name) = create(&world.owner, &format!("after-{n}")).await {
+                return name;
+            }
+        }
+        unreachable!()
+    };
+    acknowledged.insert(tokio::time::timeout(PATIENCE, after).await.expect("it works again"));
+    let present = crate::process::roles(&world.owner).await;
+    assert!(acknowledged.is_subset(&present), "{:?}", acknowledged.difference(&present));
+    // what was refused may have been done all the same, and is then on the record too
+    hold_against_the_record(&world, &present).await;
     drop(postgres);
 }

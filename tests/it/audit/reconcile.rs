@@ -39,7 +39,7 @@ fn named(report: &Report) -> Vec<String> {
     report.differences.iter().map(|d| format!("{}{} of {}", d.table, dot(&d.field), d.row)).collect()
 }
 
-async fn assert_all_agree(world: &World, what: &str) {
+pub(super) async fn assert_all_agree(world: &World, what: &str) {
     for scope in scopes(world.site.kernel()).await.unwrap() {
         // what has its place in the log by now, and what waits for it, is the sequencer's affair
         let report = reconcile(world.site.kernel(), scope).await.unwrap();
@@ -49,7 +49,7 @@ async fn assert_all_agree(world: &World, what: &str) {
 }
 
 /// Somebody with a role, a rule, a group, an inclusion and a duty.
-async fn peopled(site: Site) -> World {
+pub(super) async fn peopled(site: Site) -> World {
     let world = World::build(site).await;
     for role in ["banker", "clerk"] {
         world.role(role).await;

@@ -123,7 +123,7 @@ async fn delete(by: &Caller, name: &str) {
 }
 
 /// Checks the receipt of an event with nothing but what came with it.
-async fn check_receipt(by: &Caller, event: &pb::AuditEvent) {
+pub(super) async fn check_receipt(by: &Caller, event: &pb::AuditEvent) {
     let request = pb::GetReceiptRequest { name: event.name.clone() };
     let answer = AuditServiceClient::new(by.channel.clone()).get_receipt(by.ask(request)).await.unwrap();
     let answer = answer.into_inner();

@@ -214,6 +214,24 @@ both_engines! {
         }
     }
 
+    async fn a_skill_that_is_named_to_lie_elsewhere_is_refused_or_named_as_it_lies(site: Site) {
+        let world = World::build(site).await;
+        let before = stored(&world.site).await;
+        // as a path: it leads out of the directory
+        for path in ["plugins/kit/skills/../../../etc/SKILL.md", "plugins/kit/skills/..\\up/SKILL.md", "../skills/up/SKILL.md"] {
+            let mut files = market::small(&["kit"]);
+            files.insert(path.to_owned(), b"---\nname: up\n---\n".to_vec());
+            let refused = market::import(&world.admin, &files).await.unwrap_err();
+            assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID_MARKETPLACE"), "{path}");
+            assert_eq!(stored(&world.site).await, before, "{path}");
+        }
+        // as a word in the file: a skill is called as its directory is
+        let mut files = market::small(&["kit"]);
+        files.insert("plugins/kit/skills/read/SKILL.md".to_owned(), b"---\nname: ../../admin\ndescription: x\n---\n".to_vec());
+        market::import(&world.admin, &files).await.unwrap();
+        assert_eq!(plugin(&world.owner, "kit").await.skills, ["read"]);
+    }
+
     async fn templated_connectors_are_known_as_such(site: Site) {
         let world = World::build(site).await;
         let mut files = market::small(&["kit"]);

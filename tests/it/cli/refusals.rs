@@ -187,3 +187,66 @@ fn a_directory_that_breaks_a_rule_is_refused_and_nothing_of_it_is_imported() {
     std::fs::remove_file(bad.join("link")).unwrap();
     shell.run(0, &["catalog", "import", "bad"]);
 }
+
+#[test]
+fn a_misspelt_effect_is_refused_on_the_line_in_a_policy_and_in_the_facts_of_tests() {
+    let shell = Shell::open();
+    shell.run(0, &["catalog", "import", MARKETPLACE]);
+    let write = |file: &str, text: &str| std::fs::write(shell.dir.path().join(file), text).unwrap();
+    for word in ["Deny", "deny", "DENIED", "Denied", ""] {
+        let rule = [
+            "entitlement",
+            "create",
+            "no",
+            "--role",
+            "*",
+            "--target",
+            "provost-starter/sales",
+            "--effect",
+            word,
+        ];
+        let said = shell.error(2, &rule);
+        assert!(said.contains("denied") && said.contains("--effect"), "{word}: {said}");
+        write(
+            "rules.yaml",
+            &format!("rules:\n- {{id: no, role: '*', target: provost-starter/sales, effect: '{word}'}}\n"),
+        );
+        let said = shell.error(1, &["policy", "diff", "rules.yaml"]);
+        assert!(
+            said.contains("rules.yaml") && said.contains("effect") && said.contains("`denied`"),
+            "{word}: {said}"
+        );
+        write(
+            "facts.txt",
+            &format!(
+                "tenant: acme\nplugins: {{kit: {{}}}}\nrules:\n- {{id: no, role: '*', target: kit, effect: '{word}'}}\n"
+            ),
+        );
+        write(
+            "tests.yaml",
+            "name: x\nnow: '2026-11-05T10:30:00Z'\nfixtures: facts.txt\ntests:\n- {name: x, principals: [ann], plugins: {kit: UNKNOWN_PRINCIPAL}}\n",
+        );
+        let said = shell.error(1, &["policy", "test", "tests.yaml"]);
+        assert!(
+            said.contains("facts.txt") && said.contains("effect") && said.contains("`denied`"),
+            "{word}: {said}"
+        );
+    }
+    assert!(shell.json(&["entitlement", "list", "--all"]).as_array().unwrap().is_empty());
+}
+
+#[test]
+fn a_link_to_a_file_of_the_system_is_refused_and_nothing_of_the_file_is_sent() {
+    let shell = Shell::open();
+    let dir = shell.dir.path().join("market/plugins/kit");
+    std::fs::create_dir_all(dir.join(".claude-plugin")).unwrap();
+    std::fs::create_dir_all(shell.dir.path().join("market/.claude-plugin")).unwrap();
+    let listing = r#"{"name": "vendor", "plugins": [{"name": "kit", "source": "./plugins/kit"}]}"#;
+    std::fs::write(shell.dir.path().join("market/.claude-plugin/marketplace.json"), listing).unwrap();
+    std::fs::write(dir.join(".claude-plugin/plugin.json"), r#"{"name": "kit"}"#).unwrap();
+    shell.run(0, &["catalog", "import", "market", "--validate-only"]);
+    std::os::unix::fs::symlink("/etc/passwd", dir.join("README.md")).unwrap();
+    let said = shell.error(7, &["catalog", "import", "market"]);
+    assert!(said.contains("symbolic link") && said.contains("plugins/kit/README.md"), "{said}");
+    assert!(shell.json(&["marketplace", "list", "--all"]).as_array().unwrap().is_empty());
+}

@@ -207,6 +207,59 @@ fn a_dry_run_and_a_repetition_change_nothing() {
     assert_eq!(shell.acts(), before + 1);
 }
 
+/// The rows of a Parquet file, as text.
+fn rows(file: &std::path::Path) -> Vec<String> {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    let reader = SerializedFileReader::new(std::fs::File::open(file).unwrap()).unwrap();
+    reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string()).collect()
+}
+
+#[test]
+fn a_parquet_file_is_put_together_of_pieces_and_goes_on_after_the_last_whole_one() {
+    let shell = Shell::open();
+    for n in 0..24 {
+        shell.run(0, &["role", "create", &format!("r{n}"), "--display-name", "A role"]);
+    }
+    let (whole, joined) = (shell.dir.path().join("whole.parquet"), shell.dir.path().join("joined.parquet"));
+    let export = |out: &str, more: &[&str], exit| {
+        let line =
+            ["audit", "export", "--format", "parquet", "--out", out, "--as-of-size", "25", "-o", "json"];
+        shell.run(exit, &[&line[..], more].concat())
+    };
+    let read = |output: std::process::Output| serde_json::from_slice::<Value>(&output.stdout).unwrap();
+    let said = read(export("whole.parquet", &[], 0));
+    let exports = || {
+        let search = ["audit", "search", "--filter", "action = audit.export", "--all", "-o", "json"];
+        serde_json::from_slice::<Value>(&shell.run(0, &search).stdout).unwrap().as_array().unwrap().len()
+    };
+    let (count, before) = (rows(&whole).len(), exports());
+    assert_eq!((count, &said["count"]), (25, &json!(25)));
+
+    // interrupted before the last step: there is something in the file's place
+    std::fs::create_dir(&joined).unwrap();
+    std::fs::write(joined.join("in-the-way"), "").unwrap();
+    export("joined.parquet", &["--piece", "10"], 1);
+    assert_eq!(exports() - before, 3, "indexes 0 to 9, 10 to 19 and 20 to 24");
+    std::fs::remove_dir_all(&joined).unwrap();
+    // and once more before that: the third piece had not come
+    let note = shell.dir.path().join("joined.parquet.part.json");
+    let mut state: Value = serde_json::from_slice(&std::fs::read(&note).unwrap()).unwrap();
+    state["pieces"].as_array_mut().unwrap().pop();
+    std::fs::write(&note, state.to_string()).unwrap();
+    let again = export("joined.parquet", &["--piece", "10", "--resume"], 0);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("going on at index 20"), "{again:?}");
+    assert_eq!(exports() - before, 4, "only what was missing was fetched");
+    assert_eq!(rows(&joined), rows(&whole));
+    let told = read(again);
+    for field in ["count", "first_index", "last_index", "as_of_size", "filter", "format"] {
+        assert_eq!(told[field], said[field], "{field}");
+    }
+    let left: Vec<_> = std::fs::read_dir(shell.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains(".part")), "{left:?}");
+    assert!(told["checkpoint"].as_str().unwrap().starts_with("provost.local/tenants/"), "{told}");
+    export("joined.parquet", &["--piece", "0"], 2);
+}
+
 #[test]
 fn rules_are_exported_compared_and_previewed_in_words() {
     let shell = Shell::open();

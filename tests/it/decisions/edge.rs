@@ -7,9 +7,11 @@ use proto::{
     decision::v1::{GetDecisionKeysRequest, decision_service_client::DecisionServiceClient},
 };
 use serde_json::{Value, json};
-use tests::{http as web, market, process, process::Daemon, site, staff, world};
+use tests::{http as web, market, own, process, process::Daemon, site, staff, world};
 
 use super::authzen::{Asker, keeps_the_rules, may, stock};
+
+mod hostile;
 
 /// Nothing that is waited for takes so long.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -174,6 +176,46 @@ async fn an_edge_follows_survives_boots_and_denies_on_sqlite() {
 async fn an_edge_follows_survives_boots_and_denies_on_postgres() {
     let url = site::fresh_postgres().await;
     lives(&[("PROVOST__DATABASE__URL", &url)]).await;
+}
+
+/// The kill switch: what the first of two nodes withdraws is denied by the second, and by an edge that follows the second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_withdrawal_reaches_a_second_node_and_its_edge() {
+    let url = site::fresh_postgres().await;
+    let env = [("PROVOST__DATABASE__URL", url.as_str())];
+    let house = House::open(&env).await;
+    // the second node signs with the same keys
+    let (first, second) = (house.dir.path().join("data"), house.dir.path().join("second"));
+    std::fs::create_dir(&second).unwrap();
+    for key in ["audit.key", "decision.key"] {
+        std::fs::copy(first.join(key), second.join(key)).unwrap();
+    }
+    let second = Daemon::start(&second, &env);
+    let edge = Edge::start(house.dir.path(), &second.url, &[]);
+    let node = Asker { url: second.url.clone(), secret: house.admin.secret.clone() };
+    edge.serving().await;
+    let ask = async |asker: &Asker| {
+        let mut request = may("maria", "vendor/kit");
+        request["context"] = json!({"explain": true, "tenant": "acme"});
+        asker.ask("evaluation", &request).await["context"]["reason"].clone()
+    };
+    let reaches = async |stage: Stage, reason: &str| {
+        market::stage(&house.admin, "kit", stage).await.unwrap();
+        for asker in [&node, &edge.asker] {
+            let waiting = tokio::time::timeout(PATIENCE, async {
+                while ask(asker).await != reason {
+                    tokio::task::yield_now().await;
+                }
+            });
+            waiting.await.unwrap();
+        }
+    };
+    assert_eq!((ask(&node).await, ask(&edge.asker).await), ("ALLOWED".into(), "ALLOWED".into()));
+    reaches(Stage::Withdrawn, "WITHDRAWN").await;
+    reaches(Stage::Live, "ALLOWED").await;
+    // and a tenant's own, which is no change of the catalogue
+    own::hold(&house.admin, "s", "kit", Stage::Withdrawn).await.unwrap();
+    reaches(Stage::Live, "WITHDRAWN").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,11 +1,17 @@
 //! Texts and circles that nobody should send: refused with the reason, or kept as they are, and never anything in between.
 
-use proto::{decision::v1::DecisionReason as Reason, entitlement::v1::Effect};
+use proto::{
+    decision::v1::DecisionReason as Reason,
+    entitlement::v1::{
+        self as entitlement, Effect, Entitlement, entitlement_service_client::EntitlementServiceClient,
+        proposed_change::Change,
+    },
+};
 use serde_json::{Value, json};
-use tests::{both_engines, raw, sets, staff, world};
+use tests::{both_engines, market, raw, sets, staff, world};
 use tonic::Code;
 
-use super::{Bank, PLUGIN, check, rule};
+use super::{Bank, PLUGIN, check, named, rule};
 use crate::errors::reason;
 
 /// Texts for every field.
@@ -118,6 +124,63 @@ both_engines! {
                     Err(status) => assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "INVALID_FIELD"), "{who} {what}"),
                 }
             }
+        }
+    }
+
+    /// On the wire an effect is a number: one that is none of the words, and none at all, are refused when a rule is made,
+    /// changed, thought of or compared.
+    async fn an_effect_that_is_none_is_refused_over_the_wire(site: Site) {
+        let bank = Bank::open(site).await;
+        let owner = &bank.world.owner;
+        bank.rule("not", "banker", Effect::Denied).await;
+        for number in [0, 5, 99, -1, i32::MAX, i32::MIN] {
+            let new = Entitlement { effect: number, ..rule("banker", PLUGIN, Effect::Denied) };
+            let created = bank.add("odd", new.clone()).await.map(drop);
+            let (named, kept) = (named(&["not"]).remove(0), named(&["kept"]).remove(0));
+            let changed = Entitlement { name: named, ..new.clone() };
+            let update_mask = Some(prost_types::FieldMask { paths: vec!["effect".to_owned()] });
+            let request = entitlement::UpdateEntitlementRequest { entitlement: Some(changed), update_mask, ..Default::default() };
+            let mut client = EntitlementServiceClient::new(owner.channel.clone());
+            let updated = client.update_entitlement(owner.ask(request)).await.map(drop);
+            let proposed = entitlement::ProposedEntitlement { entitlement_id: String::new(), entitlement: Some(new.clone()) };
+            let change = entitlement::ProposedChange { change: Some(Change::CreateEntitlement(proposed)) };
+            let request = entitlement::PreviewChangeRequest { parent: world::ACME.to_owned(), changes: vec![change], ..Default::default() };
+            let previewed = client.preview_change(owner.ask(request)).await.map(drop);
+            let request = entitlement::DiffPoliciesRequest { parent: world::ACME.to_owned(), entitlements: vec![Entitlement { name: kept, ..new }], ..Default::default() };
+            let compared = client.diff_policies(owner.ask(request)).await.map(drop);
+            for (what, outcome) in [("created", created), ("updated", updated), ("previewed", previewed), ("compared", compared)] {
+                let refused = outcome.unwrap_err();
+                assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID_FIELD"), "{what} {number}: {refused:?}");
+                assert!(refused.message().contains("effect"), "{what} {number}: {}", refused.message());
+            }
+        }
+        assert_eq!(bank.why("maria").await, Reason::ExplicitDeny, "the rule is as it was");
+    }
+
+    async fn an_unknown_plugin_has_no_rules_and_is_denied_to_everybody(site: Site) {
+        let bank = Bank::open(site).await;
+        let owner = &bank.world.owner;
+        bank.add("all", rule("*", "marketplaces/vendor", Effect::Required)).await.unwrap();
+        let known = ["marketplaces/vendor/plugins/none", "marketplaces/none/plugins/kit", &format!("{PLUGIN}/apps/none"), &format!("{PLUGIN}/skills/none")].map(str::to_owned);
+        for unknown in known {
+            let refused = bank.add("odd", rule("*", &unknown, Effect::Denied)).await.unwrap_err();
+            assert_eq!((refused.code(), reason(&refused).as_str()), (Code::NotFound, "RESOURCE_NOT_FOUND"), "{unknown}");
+            let decision = check(owner, "maria", &unknown).await.unwrap();
+            assert_eq!((decision.allowed, decision.reason()), (false, Reason::UnknownPlugin), "{unknown}");
+        }
+    }
+
+    /// What vendors say of who has a plugin installed is no rule here, however they spell it.
+    async fn an_installation_policy_of_a_vendor_grants_nothing_however_it_is_spelt(site: Site) {
+        let bank = Bank::open(site).await;
+        for word in ["Deny", "NOT_AVAILABLE", "INSTALLED_BY_DEFAULT", "AVAILABLE", "available", ""] {
+            let mut files = market::small(&["kit", "other"]);
+            market::put(&mut files, market::LISTING, &json!({"name": "vendor", "plugins": [
+                {"name": "kit", "source": "./plugins/kit", "policy": {"installation": word}},
+                {"name": "other", "source": "./plugins/other"},
+            ]}));
+            market::import(&bank.world.admin, &files).await.unwrap();
+            assert_eq!(bank.why("maria").await, Reason::NoMatchingRule, "{word}");
         }
     }
 

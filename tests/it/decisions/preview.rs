@@ -9,7 +9,7 @@ use proto::{
         proposed_change::Change,
     },
 };
-use tests::{both_engines, market, site::Caller, staff, world};
+use tests::{both_engines, market, own, sets, site::Caller, staff, world};
 use tonic::{Code, Status};
 
 use super::{Bank, PLUGIN, check, named, rule};
@@ -138,6 +138,58 @@ both_engines! {
             Change::AddGroupMember(link("groups/desk", "principals/maria")),
         ];
         assert_eq!(lines_of(&preview(owner, both).await.unwrap()), vec![]);
+    }
+
+    async fn seats_plugin_groups_and_bindings_are_foreseen_as_they_come_to_be(site: Site) {
+        let bank = Bank::open(site).await;
+        let owner = &bank.world.owner;
+        sets::seat_pool(owner, "standard", &[]).await.unwrap();
+        sets::plugin_group(owner, "research", &["other"]).await.unwrap();
+        let mut files = market::small(&["kit", "other"]);
+        own::apps(&mut files, "kit", &["crm"], &["docs"]);
+        market::import(&bank.world.admin, &files).await.unwrap();
+        let seated = Entitlement { seat_pool: world::child(world::ACME, "seatPools", "standard"), ..rule("banker", OTHER, Effect::Default) };
+        bank.add("seated", seated).await.unwrap();
+        bank.add("grouped", rule("banker", &world::child(world::ACME, "pluginGroups", "research"), Effect::Required)).await.unwrap();
+        bank.drop_rule("grouped").await;
+        let seen = async |change: Change| lines_of(&preview(owner, vec![change]).await.unwrap());
+        let line = |kind, what: &str, before, after| vec![(kind, what.to_owned(), before, after, "maria".to_owned())];
+        let seat = || link("seatPools/standard", "principals/maria");
+        // what is foreseen is what is decided when it is done
+        assert_eq!(seen(Change::AddSeatHolder(seat())).await, line(Kind::Gained, "other", Reason::SeatRequired, Reason::Allowed));
+        sets::seat(owner, "standard", "maria").await.unwrap();
+        assert!(check(owner, "maria", OTHER).await.unwrap().allowed);
+        assert_eq!(seen(Change::RemoveSeatHolder(seat())).await, line(Kind::Lost, "other", Reason::Allowed, Reason::SeatRequired));
+        let group = |plugin: &str| ProposedMember { name: world::child(world::ACME, "pluginGroups", "research"), member: plugin.to_owned() };
+        bank.add("not", rule("banker", &world::child(world::ACME, "pluginGroups", "research"), Effect::Denied)).await.unwrap();
+        assert_eq!(seen(Change::RemovePluginGroupMember(group(OTHER))).await, line(Kind::Gained, "other", Reason::ExplicitDeny, Reason::Allowed));
+        assert_eq!(seen(Change::AddPluginGroupMember(group(PLUGIN))).await, line(Kind::Reason, "kit", Reason::NoMatchingRule, Reason::ExplicitDeny));
+        bank.drop_rule("not").await;
+        bank.rule("may", "banker", Effect::Default).await;
+        assert_eq!(bank.why("maria").await, Reason::NotReady);
+        let crm = |app: &str| pb::ProposedBinding { plugin: PLUGIN.to_owned(), app: app.to_owned() };
+        assert_eq!(seen(Change::BindConnector(crm("crm"))).await[0], line(Kind::Gained, "kit", Reason::NotReady, Reason::Allowed)[0]);
+        own::bind(owner, "crm", "kit", "crm", "acme").await.unwrap();
+        assert!(bank.ask("maria").await.allowed);
+        assert_eq!(seen(Change::BindConnector(crm("crm"))).await, vec![]);
+        assert_eq!(seen(Change::UnbindConnector(crm("crm"))).await[0], line(Kind::Lost, "kit", Reason::Allowed, Reason::NotReady)[0]);
+        own::unbind(owner, "crm", "").await.unwrap();
+        assert_eq!(bank.why("maria").await, Reason::NotReady);
+        for (code, change) in [
+            (Code::NotFound, Change::AddSeatHolder(link("seatPools/none", "principals/maria"))),
+            (Code::NotFound, Change::AddSeatHolder(link("seatPools/standard", "principals/none"))),
+            (Code::InvalidArgument, Change::AddSeatHolder(link("roles/banker", "principals/maria"))),
+            (Code::NotFound, Change::AddPluginGroupMember(group("marketplaces/vendor/plugins/none"))),
+            (Code::InvalidArgument, Change::AddPluginGroupMember(group("vendor/kit"))),
+            (Code::NotFound, Change::RemovePluginGroupMember(ProposedMember { name: world::child(world::ACME, "pluginGroups", "none"), ..group(PLUGIN) })),
+            (Code::NotFound, Change::BindConnector(crm("none"))),
+            (Code::FailedPrecondition, Change::BindConnector(crm("docs"))),
+            (Code::NotFound, Change::UnbindConnector(crm("crm"))),
+            (Code::NotFound, Change::BindConnector(pb::ProposedBinding { plugin: "marketplaces/vendor/plugins/none".to_owned(), app: "crm".to_owned() })),
+        ] {
+            let told = format!("{change:?}");
+            assert_eq!(preview(owner, vec![change]).await.unwrap_err().code(), code, "{told}");
+        }
     }
 
     async fn everybody_is_counted_and_as_many_are_named_as_were_asked_for(site: Site) {

@@ -3,7 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kernel::{ctx::REVISION_HEADER, revision::Revision};
+use kernel::{
+    ctx::REVISION_HEADER,
+    revision::{CATALOG, Revision, revision_get, revision_list},
+};
 use proto::{
     catalog::v1::Stage,
     decision::v1::{
@@ -13,6 +16,7 @@ use proto::{
 };
 use tests::{Engine, Site, World, both_engines, http, market, own, sets, site::Caller, staff, world};
 use tonic::{Code, Status};
+use uuid::Uuid;
 
 use super::{Bank, PLUGIN, check, parts, rule};
 use crate::errors::reason;
@@ -39,10 +43,20 @@ async fn create(by: &Caller, id: &str, effect: Effect) -> String {
     answer.metadata().get(REVISION_HEADER).unwrap().to_str().unwrap().to_owned()
 }
 
-async fn shadowed(site: &Site, outcome: &str) -> u64 {
+/// How many answers casbin was asked about, with that outcome.
+pub async fn shadowed(site: &Site, outcome: &str) -> u64 {
     let text = http::get(&format!("{}/metrics", site.running.url())).await.text();
     let line = text.lines().find(|l| l.starts_with("provost_decision_shadow") && l.contains(outcome));
     line.and_then(|l| l.rsplit(' ').next()).map_or(0, |n| n.parse().unwrap())
+}
+
+/// How many answers casbin was asked about.
+pub async fn compared(site: &Site) -> u64 {
+    let mut all = 0;
+    for outcome in ["same", "different", "changed_meanwhile", "failed", "skipped"] {
+        all += shadowed(site, outcome).await;
+    }
+    all
 }
 
 /// Everything that can be asked for about the plugins of [`parts::with_parts`].
@@ -128,12 +142,12 @@ both_engines! {
         let (revisions, mine) = (&bank.world.site.kernel().revisions, bank.ask("maria").await.revision_token);
         let mut other = mine.clone();
         other.replace_range(5..6, if other[5..6] == *"A" { "B" } else { "A" });
-        let strange = revisions.token(uuid::Uuid::from_u128(1), Revision { tenant: 1, catalog: 1 });
+        let strange = revisions.token(Uuid::from_u128(1), Revision { tenant: 1, catalog: 1 });
         for token in ["x", "é", other.as_str(), strange.as_str(), &mine[..mine.len() - 2]] {
             let refused = check_at(owner, "maria", token).await.unwrap_err();
             assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID_FIELD"), "{token}");
         }
-        let future = revisions.token(uuid::Uuid::nil(), Revision { tenant: 0, catalog: 1_000 });
+        let future = revisions.token(Uuid::nil(), Revision { tenant: 0, catalog: 1_000 });
         let behind = check_at(owner, "maria", &future).await.unwrap_err();
         assert_eq!((behind.code(), reason(&behind).as_str()), (Code::Unavailable, "POLICY_BEHIND"));
     }
@@ -218,6 +232,24 @@ both_engines! {
         until.await.unwrap();
         assert!(shadowed(site, "same").await > 0);
         assert_eq!((shadowed(site, "different").await, shadowed(site, "failed").await), (0, 0));
+    }
+
+    /// As a server reads them that shares its database; one that has it alone has no need to.
+    async fn the_counts_of_many_tenants_are_read_at_once(site: Site) {
+        let bank = Bank::open(site).await;
+        bank.rule("may", "banker", Effect::Default).await;
+        let db = &bank.world.site.kernel().db;
+        let mut db = db.reader().await.unwrap();
+        let query = "SELECT id FROM tenant WHERE slug = 'acme'";
+        let scope: Uuid = kernel::on!(&mut db, |c| sqlx::query_scalar(query).fetch_one(c)).unwrap();
+        let one = revision_get(&mut db, scope).await.unwrap();
+        let none = Uuid::from_u128(7);
+        let counts = revision_list(&mut db, &[scope, none, CATALOG]).await.unwrap();
+        assert_eq!(counts, [(scope, one.tenant), (CATALOG, one.catalog)].into());
+        assert!(one.tenant > 0 && one.catalog > 0, "{one:?}");
+        // more than one statement takes parameters for
+        let many: Vec<_> = (1..40_000).map(Uuid::from_u128).chain([scope]).collect();
+        assert_eq!(revision_list(&mut db, &many).await.unwrap(), [(scope, one.tenant)].into());
     }
 
     async fn many_changes_at_once_are_all_decided_by(site: Site) {

@@ -133,7 +133,7 @@ both_engines! {
         market::import(admin, &market::small(&["kit", "other", "third"])).await.unwrap();
         let third = |replica: &Replica| {
             let policy = replica.policy(now).unwrap();
-            policy.snapshot.plugins().any(|plugin| plugin == "vendor/third")
+            policy.snapshot.plugin_ids().any(|plugin| plugin == "vendor/third")
         };
         edge.until(third).await;
         world::user(owner, world::ACME, "new").await;

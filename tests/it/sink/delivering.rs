@@ -207,6 +207,15 @@ with_sinks! {
         assert_eq!(caught.of(came), caught.log);
     }
 
+    async fn a_receiver_that_shows_an_authority_as_its_own_certificate_is_told_what_to_show(world: World) {
+        let ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let receiver = Tls::showing(Ending::Clean, ca).await;
+        create(&world.owner, syslog(receiver.address), &receiver.ca).await.unwrap();
+        let sink = until("a refused certificate", async || Some(get(&world.owner).await).filter(|s| s.failed_attempts > 0)).await;
+        assert!(sink.last_error.contains("`basicConstraints=CA:FALSE`"), "{}", sink.last_error);
+        assert!(receiver.messages().is_empty());
+    }
+
     async fn syslog_goes_over_tls_and_only_to_whom_the_authority_vouches_for(world: World) {
         let receiver = Tls::start(Ending::Clean).await;
         create(&world.owner, syslog(receiver.address), "").await.unwrap();

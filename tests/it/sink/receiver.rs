@@ -17,7 +17,7 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse as _, Response},
 };
-use rcgen::CertifiedKey;
+use rcgen::{CertificateParams, CertifiedKey, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -151,8 +151,16 @@ pub struct Tls {
 
 impl Tls {
     pub async fn start(ending: Ending) -> Self {
-        let CertifiedKey { cert, signing_key } =
-            rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        Self::showing(ending, IsCa::NoCa).await
+    }
+
+    /// With a certificate that is, or is not, one of an authority.
+    pub async fn showing(ending: Ending, is_ca: IsCa) -> Self {
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let mut params = CertificateParams::new(names).unwrap();
+        params.is_ca = is_ca;
+        let signing_key = KeyPair::generate().unwrap();
+        let cert = params.self_signed(&signing_key).unwrap();
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
         let ring = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(ring)

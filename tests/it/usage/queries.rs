@@ -33,12 +33,13 @@ both_engines! {
         }
         let micro = Duration::from_micros(1);
         for (start, end, sum) in [
-            (None, None, 11),
+            (None, None, 111),
             (None, Some(at(0).plus(micro)), 111),
             (Some(at(-60)), Some(at(-30)), 1),
             (Some(at(-60)), Some(at(-30).plus(micro)), 11),
             (Some(at(-60).plus(micro)), Some(at(0)), 10),
-            (Some(at(-30)), None, 10),
+            (Some(at(-30)), None, 110),
+            (None, Some(at(0)), 11),
             (Some(at(0)), Some(at(60)), 100),
             (Some(at(1)), Some(at(60)), 0),
         ] {
@@ -58,7 +59,14 @@ both_engines! {
     async fn each_dimension_has_its_own_full_names_and_the_others_are_empty(site: Site) {
         let desk = Desk::open(site).await;
         assert_eq!(desk.send(&desk.maria, &event("a", at(-1), 5)).await, json!({}));
-        let empty = pb::UsageRow { meter: "tokens.output".to_owned(), unit: "tokens".to_owned(), value: 5, ..Default::default() };
+        let empty = pb::UsageRow {
+            meter: "tokens.output".to_owned(),
+            unit: "tokens".to_owned(),
+            value: 5,
+            events: 1,
+            decimal_value: "5".to_owned(),
+            ..Default::default()
+        };
         let acme = |rest: &str| format!("{}/{rest}", world::ACME);
         for (dimension, row) in [
             (UsageDimension::Role, pb::UsageRow { role: acme("roles/analyst"), ..empty.clone() }),
@@ -74,7 +82,7 @@ both_engines! {
             assert_eq!(query(&desk.world.owner, request).await.unwrap().rows, [row]);
         }
         let rows = query(&desk.world.owner, pb::QueryUsageRequest::default()).await.unwrap().rows;
-        assert!(rows.is_sorted_by_key(|r| r.meter.clone()) && rows.len() == 2, "{rows:?}");
+        assert!(rows.is_sorted_by_key(|r| r.meter.clone()) && rows.len() == 3, "{rows:?}");
     }
 
     async fn questions_that_make_no_sense_are_refused_with_the_field(site: Site) {
@@ -144,11 +152,28 @@ both_engines! {
         let desk = Desk::open(site).await;
         let by = &desk.world.holders["member"];
         let mut client = UsageServiceClient::new(by.channel.clone());
-        let meters = client.list_meters(by.ask(pb::ListMetersRequest {})).await.unwrap().into_inner().meters;
+        let meters = client.list_meters(by.ask(pb::ListMetersRequest::default())).await.unwrap().into_inner().meters;
         assert!(meters.is_sorted_by_key(|m| m.key.clone()));
         let units: BTreeMap<_, _> = meters.iter().map(|m| (m.key.as_str(), m.unit.as_str())).collect();
         assert_eq!((units["tokens.input"], units["cost.usd"], units["sessions"]), ("tokens", "micro-usd", "sessions"));
         assert!(meters.iter().all(|m| !m.description.is_empty()));
+        let (mut paged, mut page_token) = (Vec::new(), String::new());
+        for pages in 1.. {
+            let request = pb::ListMetersRequest { page_size: 4, page_token };
+            let page = client.list_meters(by.ask(request)).await.unwrap().into_inner();
+            assert!(page.meters.len() <= 4);
+            paged.extend(page.meters);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                assert_eq!(pages, meters.len().div_ceil(4));
+                break;
+            }
+        }
+        assert_eq!(paged, meters, "no meter twice and none left out");
+        for (page_size, page_token) in [(-1, ""), (1, "bogus")] {
+            let request = pb::ListMetersRequest { page_size, page_token: page_token.to_owned() };
+            assert_eq!(client.list_meters(by.ask(request)).await.unwrap_err().code(), Code::InvalidArgument);
+        }
     }
 
     async fn usage_stays_with_the_role_and_the_unit_of_its_time(site: Site) {

@@ -28,7 +28,7 @@ pub const TENANT: Spec = Spec {
     columns: &["slug", "display_name", "state", "revision", "create_time", "update_time", "delete_time"],
     personal: &[],
     beside: &[],
-    later: &[],
+    later: &["erase_time", "erasure"],
 };
 /// Principals.
 pub const PRINCIPAL: Spec = Spec {

@@ -56,6 +56,9 @@ pub struct State {
     pub plugins: BTreeMap<String, Listed>,
     /// What the last check of the tables against the record found, unless they agreed again since.
     pub divergence: Option<String>,
+    /// Whether the closed tenant's data is being erased: what is still there goes.
+    #[serde(default)]
+    pub erasing: bool,
 }
 
 /// A row with a revision: every change leads from one to the next.
@@ -149,6 +152,8 @@ impl State {
             ("privacy", "erased", "principal") => self.erase(entry),
             ("audit", "divergence", _) => self.divergence = digest(entry),
             ("audit", "agreement", _) => self.divergence = None,
+            ("tenant", "erase", "tenant") => self.clear(true),
+            ("tenant", "erased", "tenant") => self.clear(false),
             ("principal", _, "principal") => chained(&mut self.principals, &row::PRINCIPAL, entry),
             ("group", _, "group") => chained(&mut self.groups, &row::GROUP, entry),
             ("role", _, "role") => chained(&mut self.roles, &row::ROLE, entry),
@@ -176,6 +181,13 @@ impl State {
             }
             self.duties.add(id, made);
         }
+    }
+
+    /// Nothing is to be left but the tenant itself.
+    fn clear(&mut self, erasing: bool) {
+        let tenant = std::mem::take(&mut self.tenant);
+        *self =
+            Self { last: self.last, tenant, divergence: self.divergence.take(), erasing, ..Self::default() };
     }
 
     /// A person's data was removed.

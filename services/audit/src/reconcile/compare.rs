@@ -32,6 +32,10 @@ pub async fn compare(kernel: &Kernel, db: &mut Reader, scope: &Scope, fold: Fold
     if scope.kind() == ScopeKind::Tenant {
         tenant(db, scope, &state, &mut report).await?;
     }
+    if state.erasing {
+        // what is still there goes, and is on the record as gone
+        return Ok(report);
+    }
     let mut rows = Rows::chains(&row::PRINCIPAL, &state.principals, |slug| scope.child("principals", slug));
     store::each(db, store::PRINCIPAL, id, |r: store::PrincipalRow| {
         rows.live(&r.slug, || scope.child("principals", &r.slug), &r, &mut report);

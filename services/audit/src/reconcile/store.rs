@@ -22,6 +22,8 @@ pub struct TenantRow {
     pub create_time: Time,
     pub update_time: Time,
     pub delete_time: Option<Time>,
+    pub erase_time: Option<Time>,
+    pub erasure: Option<String>,
 }
 
 /// A principal as stored.
@@ -200,7 +202,8 @@ pub struct DutyRow {
     pub create_time: Time,
 }
 
-pub const TENANT: &str = "SELECT slug, display_name, state, revision, create_time, update_time, delete_time FROM tenant WHERE id = $1";
+pub const TENANT: &str = "SELECT slug, display_name, state, revision, create_time, update_time, delete_time, erase_time, erasure \
+     FROM tenant WHERE id = $1";
 pub const PRINCIPAL: &str = "SELECT id, scope_kind, slug, kind, display_name, email, unit_id, owner_id, state, revision, create_time, \
      update_time, delete_time FROM principal WHERE scope_id = $1 ORDER BY slug";
 pub const GROUP: &str = "SELECT id, slug, display_name, external_id, revision, create_time, update_time, delete_time \

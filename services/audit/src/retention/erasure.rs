@@ -9,7 +9,7 @@ use kernel::{
         subject::{KeyId, Subject},
     },
     authz::{Action, Class},
-    db::tx::Tx,
+    db::{Executor, tx::Tx},
     scope::Scope,
 };
 use tenancy::principal::{self, model::Principal, name::parse};
@@ -103,10 +103,10 @@ async fn remove_copies(ctx: &Ctx, tx: &mut Tx<'_>, principal: &Principal) -> Res
 
 /// Destroys the person's key, after everything that only it gave to the search index, and after what the names that it opens
 /// lead to; returns how many events it opened.
-async fn destroy_key(
+pub(crate) async fn destroy_key(
     ctx: &Ctx,
     log: &Sequencer,
-    tx: &mut Tx<'_>,
+    tx: &mut impl Executor,
     principal: &Principal,
     logs: &[Uuid],
 ) -> Result<i64> {
@@ -133,7 +133,7 @@ async fn destroy_key(
 async fn unindex(
     ctx: &Ctx,
     log: &Sequencer,
-    tx: &mut Tx<'_>,
+    tx: &mut impl Executor,
     (key, principal, logs): (KeyId, &Principal, &[Uuid]),
     names: &mut Names,
 ) -> Result<i64> {
@@ -169,9 +169,12 @@ async fn logs_about(ctx: &Ctx, scope: &Scope) -> Result<Vec<Uuid>> {
     }
 }
 
-/// Empties what the engine keeps of overwritten rows. The erasure is done whether or not this is.
+/// Empties what the engine keeps of overwritten rows. The erasure is done whether or not this is; and it goes on when the caller
+/// goes away.
 async fn scrub(ctx: &Ctx) {
-    if let Err(error) = ctx.kernel().db.scrub(TOUCHED).await {
+    let db = ctx.kernel().db.clone();
+    let scrubbed = tokio::spawn(async move { db.scrub(TOUCHED).await });
+    if let Err(error) = scrubbed.await.map_err(Error::internal).flatten() {
         tracing::warn!(%error, "an erasure is committed; the write-ahead log still has what it removed until its next checkpoint");
     }
 }

@@ -57,7 +57,7 @@ pub struct Aged {
 }
 
 /// Makes those who take something out of a log, and those who hold it against them, take turns.
-pub async fn log_lock(tx: &mut Tx<'_>, scope: Uuid) -> Result<()> {
+pub async fn log_lock(tx: &mut impl Executor, scope: Uuid) -> Result<()> {
     let query = "UPDATE audit_log SET minimum_index = minimum_index WHERE scope_id = $1";
     execute!(tx, sqlx::query(query).bind(scope)).map(|_| ())
 }
@@ -159,13 +159,13 @@ pub async fn hold_reason_erase(tx: &mut Tx<'_>, scope: Uuid, principal: Principa
 }
 
 /// Every saved search of a scope: its identity, what it is called, its filter.
-pub async fn saved_search_texts(tx: &mut Tx<'_>, scope: Uuid) -> Result<Vec<(Uuid, String, String)>> {
+pub async fn saved_search_texts(tx: &mut impl Executor, scope: Uuid) -> Result<Vec<(Uuid, String, String)>> {
     let query = "SELECT id, display_name, filter FROM saved_search WHERE scope_id = $1 ORDER BY id";
     on!(tx, |c| sqlx::query_as(query).bind(scope).fetch_all(c))
 }
 
 /// Deletes a saved search.
-pub async fn saved_search_delete(tx: &mut Tx<'_>, scope: Uuid, id: Uuid) -> Result<()> {
+pub async fn saved_search_delete(tx: &mut impl Executor, scope: Uuid, id: Uuid) -> Result<()> {
     let query = "DELETE FROM saved_search WHERE scope_id = $1 AND id = $2";
     execute!(tx, sqlx::query(query).bind(scope).bind(id)).map(|_| ())
 }
@@ -177,7 +177,7 @@ pub async fn request_result_delete_all(tx: &mut Tx<'_>, scope: Uuid) -> Result<(
 
 /// Gives a person without a key one that was never there.
 pub async fn subject_key_insert_destroyed(
-    tx: &mut Tx<'_>,
+    tx: &mut impl Executor,
     subject: Subject,
     id: Uuid,
     now: Time,
@@ -189,7 +189,7 @@ pub async fn subject_key_insert_destroyed(
 }
 
 /// The key that a person has, destroyed or not.
-pub async fn subject_key_get(tx: &mut Tx<'_>, subject: Subject) -> Result<Uuid> {
+pub async fn subject_key_get(tx: &mut impl Executor, subject: Subject) -> Result<Uuid> {
     let query = "SELECT id FROM subject_key WHERE scope_id = $1 AND principal_id = $2";
     on!(tx, |c| sqlx::query_scalar(query).bind(subject.scope).bind(subject.principal).fetch_one(c))
 }
@@ -235,7 +235,8 @@ pub async fn scope_get(db: &mut impl Executor, id: Uuid) -> Result<Option<Scope>
     if id.is_nil() {
         return Ok(Some(Scope::Platform));
     }
-    let query = "SELECT t.id AS tenant_id, t.slug AS tenant_slug, t.state, p.id AS partner_id, p.slug AS partner_slug \
+    let query = "SELECT t.id AS tenant_id, t.slug AS tenant_slug, \
+         CASE WHEN t.erasure IN ('running', 'stopped', 'done') THEN 'erased' ELSE t.state END AS state, p.id AS partner_id, p.slug AS partner_slug \
          FROM tenant t JOIN partner p ON p.id = t.partner_id WHERE t.id = $1";
     let tenant: Option<TenantRef> = on!(db, |c| sqlx::query_as(query).bind(id).fetch_optional(c))?;
     if let Some(tenant) = tenant {

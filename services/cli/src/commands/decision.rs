@@ -1,5 +1,7 @@
 //! `provost decision`, and its short forms `check`, `explain`, `can-use` and `who-can`.
 
+mod author;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -31,7 +33,7 @@ pub enum Command {
     /// Decide many questions at one instant; a no among them exits with 10
     BatchCheck(Batch),
     /// Decide, and tell by which rule, how it came to the principal, and what would change it; a no exits with 10
-    Explain(Question),
+    Explain(Explained),
     /// List everything that a principal may use
     ListUsable(Usable),
     /// List who may use this
@@ -59,6 +61,16 @@ pub struct Question {
     plugin: String,
     #[command(flatten)]
     by: Revision,
+}
+
+/// A question whose answer is told at length.
+#[derive(Args, Debug)]
+pub struct Explained {
+    #[command(flatten)]
+    question: Question,
+    /// Name who set the rules that decided, from the audit log: only to those who may read it, and the reading is on the record
+    #[arg(long)]
+    set_by: bool,
 }
 
 /// By which rules.
@@ -135,7 +147,14 @@ pub async fn check(args: Question, app: &mut App<'_, '_>) -> Result<Exit> {
 }
 
 /// Asks for a decision and all that led to it.
-pub async fn explain(args: Question, app: &mut App<'_, '_>) -> Result<Exit> {
+pub async fn explain(args: Explained, app: &mut App<'_, '_>) -> Result<Exit> {
+    let Explained { question: args, set_by } = args;
+    if set_by && app.format() != Format::Table {
+        return Err(Error::Usage(
+            "--set-by adds sentences to the table; with -o, ask `provost audit list` about the entitlements"
+                .to_owned(),
+        ));
+    }
     let (principal, plugin) = (principal(app, &args.principal)?, plugin(app, &args.plugin).await?);
     let request = ExplainRequest { principal, plugin, revision_token: args.by.revision_token };
     let told = app.client()?.call(Repeat::Safe, &request, async |l, r| client(l).explain(r).await).await?;
@@ -145,6 +164,10 @@ pub async fn explain(args: Question, app: &mut App<'_, '_>) -> Result<Exit> {
         return Ok(exit(allowed));
     }
     app.console.print(&format!("{}\n", clean(&told.summary)))?;
+    if set_by {
+        let authors = author::sentences(&told.rules, app).await?;
+        app.console.print(&authors)?;
+    }
     if !told.rules.is_empty() {
         app.console.print("\n")?;
         let rules = told.rules.iter().map(reflect).collect::<Result<_>>()?;

@@ -7,7 +7,11 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use edge::{Disk, Replica};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
 
 use self::{
     follow::Follow,
@@ -69,6 +73,8 @@ pub async fn run(args: Edge, app: &mut App<'_, '_>) -> Result<Exit> {
         }
         disk = Some(kept);
     }
+    // whoever asks it to stop the moment it says that it answers is heard
+    let mut asked = Asked::listen().map_err(|e| Error::Local(e.to_string()))?;
     let listener = TcpListener::bind(args.listen).await;
     let listener = listener.map_err(|e| Error::Local(format!("cannot listen on {}: {e}", args.listen)))?;
     let address = listener.local_addr().map_err(|e| Error::Local(e.to_string()))?;
@@ -83,7 +89,7 @@ pub async fn run(args: Edge, app: &mut App<'_, '_>) -> Result<Exit> {
     app.console.print(&format!("provost edge answers on http://{address} for {parent}\n"))?;
     let follow = Follow { client: app.client()?, parent, keys, shared, disk, anew: false };
     let outcome = tokio::select! {
-        asked = stop_requested() => asked.map(|()| Exit::OK).map_err(|e| Error::Local(e.to_string())),
+        () = asked.to_stop() => Ok(Exit::OK),
         failed = follow.run(app.console) => Err(failed),
     };
     let _ = stop.send(true);
@@ -99,15 +105,24 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-/// Returns when the process is asked to stop.
-async fn stop_requested() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// SIGTERM and Ctrl-C, caught from here on.
+struct Asked {
+    term: Signal,
+    int: Signal,
+}
+
+impl Asked {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    /// Returns when the process was asked to stop.
+    async fn to_stop(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
 }
 
 /// Microseconds since 1970.

@@ -10,7 +10,7 @@ use proto::plugin_group::v1::{
 
 use crate::{
     app::{App, Page},
-    args::{ChangeArgs, DangerArgs, ListArgs, PageArgs, Verb, VerbArgs, YesArgs, mask},
+    args::{ChangeArgs, DangerArgs, ListArgs, Verb, VerbArgs, Words, YesArgs},
     client::{Link, MAX_ANSWER_BYTES},
     error::{Exit, Result},
     names::{Name, plugin},
@@ -24,7 +24,7 @@ pub enum Command {
         /// `TENANT/ID` or `ID`
         name: String,
         #[command(flatten)]
-        fields: Fields,
+        words: Words,
         #[command(flatten)]
         change: ChangeArgs,
     },
@@ -52,7 +52,7 @@ pub enum Command {
         #[command(flatten)]
         verb: VerbArgs,
         #[command(flatten)]
-        fields: Fields,
+        words: Words,
     },
     /// Delete a plugin group that no rule names; undelete brings it back
     Delete(DangerArgs),
@@ -68,23 +68,14 @@ pub enum Command {
         yes: YesArgs,
     },
     /// List what is in a group
+    ///
+    /// Filter and order by `marketplace_id`, `plugin_id`, `create_time`.
     Members {
         /// Which group
         name: String,
         #[command(flatten)]
-        page: PageArgs,
+        list: ListArgs,
     },
-}
-
-/// What a plugin group says.
-#[derive(Args, Debug)]
-pub struct Fields {
-    /// For people; required to create one
-    #[arg(long)]
-    display_name: Option<String>,
-    /// What it is for
-    #[arg(long)]
-    description: Option<String>,
 }
 
 /// A plugin group and one of its plugins.
@@ -113,10 +104,10 @@ fn client(link: Link) -> PluginGroupServiceClient<Link> {
 /// Runs a verb.
 pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
     match command {
-        Command::Create { name, fields, change } => {
+        Command::Create { name, words, change } => {
             let Name { parent, id: plugin_group_id, .. } = app.names.in_tenant("pluginGroups", &name)?;
             let (request_id, validate_only) = (change.request_id(), change.validate_only);
-            let plugin_group = Some(fields.plugin_group());
+            let plugin_group = Some(said(words));
             let request =
                 CreatePluginGroupRequest { parent, plugin_group_id, plugin_group, request_id, validate_only };
             app.change(request, async |l, r| client(l).create_plugin_group(r).await).await
@@ -134,12 +125,11 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
             };
             app.list(false, &list, ask, async |l, r| client(l).list_plugin_groups(r).await).await
         }
-        Command::Update { verb, fields } => {
-            let (display_name, description) = (fields.display_name.is_some(), fields.description.is_some());
-            let update_mask = mask(&[("display_name", display_name), ("description", description)])?;
+        Command::Update { verb, words } => {
+            let update_mask = words.mask()?;
             let full = app.names.in_tenant("pluginGroups", &verb.name)?;
             let Verb { name, etag, request_id, validate_only } = verb.on(full);
-            let plugin_group = Some(PluginGroup { name, etag, ..fields.plugin_group() });
+            let plugin_group = Some(PluginGroup { name, etag, ..said(words) });
             let request = UpdatePluginGroupRequest { plugin_group, update_mask, request_id, validate_only };
             app.change(request, async |l, r| client(l).update_plugin_group(r).await).await
         }
@@ -157,25 +147,26 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         }
         Command::AddMember(args) => add_member(&args, app).await,
         Command::RemoveMember { member, yes } => remove_member(&member, yes, app).await,
-        Command::Members { name, page } => {
+        Command::Members { name, list } => {
             let parent = app.names.in_tenant("pluginGroups", &name)?.to_string();
-            let ask = |Page { page_size, page_token, .. }| ListPluginGroupMembersRequest {
+            let ask = |Page { filter, order_by, page_size, page_token }| ListPluginGroupMembersRequest {
                 parent: parent.clone(),
                 page_size,
                 page_token,
+                filter,
+                order_by,
             };
-            app.list_plain(&page, ask, async |l, r| client(l).list_plugin_group_members(r).await).await
+            app.list(false, &list, ask, async |l, r| client(l).list_plugin_group_members(r).await).await
         }
     }
 }
 
-impl Fields {
-    fn plugin_group(self) -> PluginGroup {
-        PluginGroup {
-            display_name: self.display_name.unwrap_or_default(),
-            description: self.description.unwrap_or_default(),
-            ..PluginGroup::default()
-        }
+/// What is said of one.
+fn said(words: Words) -> PluginGroup {
+    PluginGroup {
+        display_name: words.display_name.unwrap_or_default(),
+        description: words.description.unwrap_or_default(),
+        ..PluginGroup::default()
     }
 }
 

@@ -1,5 +1,6 @@
 //! `provost policy`: a tenant's rules as a whole.
 
+mod live;
 mod preview;
 mod rules;
 mod test;
@@ -11,6 +12,7 @@ pub use preview::{Terms, foresee};
 
 use crate::{
     app::App,
+    cli::Global,
     client::{Link, MAX_ANSWER_BYTES},
     error::{Exit, Result},
 };
@@ -18,7 +20,7 @@ use crate::{
 /// Verbs of policies.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run tests of rules from files, without a server; a test that fails exits with 12
+    /// Run tests of rules from files, without a server, or of a tenant's rules with --tenant; a test that fails exits with 12
     Test(test::Run),
     /// Tell who would gain and who would lose what by some changes, and change nothing
     Preview(Box<preview::Preview>),
@@ -30,8 +32,8 @@ pub enum Command {
 
 impl Command {
     /// Whether it talks to no server.
-    pub fn is_local(&self) -> bool {
-        matches!(self, Self::Test(_))
+    pub fn is_local(&self, global: &Global) -> bool {
+        matches!(self, Self::Test(_)) && global.tenant.is_none()
     }
 }
 
@@ -42,7 +44,7 @@ fn client(link: Link) -> EntitlementServiceClient<Link> {
 /// Runs a verb.
 pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
     match command {
-        Command::Test(args) => test::run(&args, app),
+        Command::Test(args) => test::run(&args, app).await,
         Command::Preview(args) => preview::run(*args, app).await,
         Command::Diff(args) => rules::diff(args, app).await,
         Command::Export => rules::export(app).await,

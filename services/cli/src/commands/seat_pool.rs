@@ -9,7 +9,7 @@ use proto::seat_pool::v1::{
 
 use crate::{
     app::{App, Page},
-    args::{ChangeArgs, DangerArgs, ListArgs, PageArgs, Verb, VerbArgs, YesArgs, mask},
+    args::{ChangeArgs, DangerArgs, ListArgs, Verb, VerbArgs, Words, YesArgs},
     client::{Link, MAX_ANSWER_BYTES},
     error::{Exit, Result},
     names::{Name, beside},
@@ -23,7 +23,7 @@ pub enum Command {
         /// `TENANT/ID` or `ID`
         name: String,
         #[command(flatten)]
-        fields: Fields,
+        words: Words,
         #[command(flatten)]
         change: ChangeArgs,
     },
@@ -51,7 +51,7 @@ pub enum Command {
         #[command(flatten)]
         verb: VerbArgs,
         #[command(flatten)]
-        fields: Fields,
+        words: Words,
     },
     /// Delete a seat pool that no rule names; undelete brings it back
     Delete(DangerArgs),
@@ -67,23 +67,14 @@ pub enum Command {
         yes: YesArgs,
     },
     /// List who holds a seat
+    ///
+    /// Filter and order by `holder_id`, `create_time`.
     Holders {
         /// Which seat pool
         name: String,
         #[command(flatten)]
-        page: PageArgs,
+        list: ListArgs,
     },
-}
-
-/// What a seat pool says.
-#[derive(Args, Debug)]
-pub struct Fields {
-    /// For people; required to create one
-    #[arg(long)]
-    display_name: Option<String>,
-    /// What it is for
-    #[arg(long)]
-    description: Option<String>,
 }
 
 /// A seat pool and somebody with a seat.
@@ -113,10 +104,10 @@ fn client(link: Link) -> SeatPoolServiceClient<Link> {
 /// Runs a verb.
 pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
     match command {
-        Command::Create { name, fields, change } => {
+        Command::Create { name, words, change } => {
             let Name { parent, id: seat_pool_id, .. } = app.names.in_tenant("seatPools", &name)?;
             let (request_id, validate_only) = (change.request_id(), change.validate_only);
-            let seat_pool = Some(fields.seat_pool());
+            let seat_pool = Some(said(words));
             let request =
                 CreateSeatPoolRequest { parent, seat_pool_id, seat_pool, request_id, validate_only };
             app.change(request, async |l, r| client(l).create_seat_pool(r).await).await
@@ -133,12 +124,11 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
             };
             app.list(false, &list, ask, async |l, r| client(l).list_seat_pools(r).await).await
         }
-        Command::Update { verb, fields } => {
-            let (display_name, description) = (fields.display_name.is_some(), fields.description.is_some());
-            let update_mask = mask(&[("display_name", display_name), ("description", description)])?;
+        Command::Update { verb, words } => {
+            let update_mask = words.mask()?;
             let full = app.names.in_tenant("seatPools", &verb.name)?;
             let Verb { name, etag, request_id, validate_only } = verb.on(full);
-            let seat_pool = Some(SeatPool { name, etag, ..fields.seat_pool() });
+            let seat_pool = Some(SeatPool { name, etag, ..said(words) });
             let request = UpdateSeatPoolRequest { seat_pool, update_mask, request_id, validate_only };
             app.change(request, async |l, r| client(l).update_seat_pool(r).await).await
         }
@@ -156,25 +146,26 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         }
         Command::AddHolder(args) => add_holder(&args, app).await,
         Command::RemoveHolder { holder, yes } => remove_holder(&holder, yes, app).await,
-        Command::Holders { name, page } => {
+        Command::Holders { name, list } => {
             let parent = app.names.in_tenant("seatPools", &name)?.to_string();
-            let ask = |Page { page_size, page_token, .. }| ListSeatHoldersRequest {
+            let ask = |Page { filter, order_by, page_size, page_token }| ListSeatHoldersRequest {
                 parent: parent.clone(),
                 page_size,
                 page_token,
+                filter,
+                order_by,
             };
-            app.list_plain(&page, ask, async |l, r| client(l).list_seat_holders(r).await).await
+            app.list(false, &list, ask, async |l, r| client(l).list_seat_holders(r).await).await
         }
     }
 }
 
-impl Fields {
-    fn seat_pool(self) -> SeatPool {
-        SeatPool {
-            display_name: self.display_name.unwrap_or_default(),
-            description: self.description.unwrap_or_default(),
-            ..SeatPool::default()
-        }
+/// What is said of one.
+fn said(words: Words) -> SeatPool {
+    SeatPool {
+        display_name: words.display_name.unwrap_or_default(),
+        description: words.description.unwrap_or_default(),
+        ..SeatPool::default()
     }
 }
 

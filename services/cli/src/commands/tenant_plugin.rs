@@ -7,7 +7,7 @@ use proto::tenant_plugin::v1::{
 
 use crate::{
     app::{App, Page},
-    args::{PageArgs, WatchArgs, choice},
+    args::{ListArgs, WatchArgs, choice},
     client::{Link, MAX_ANSWER_BYTES},
     error::{Exit, Result},
     names,
@@ -24,6 +24,9 @@ pub enum Command {
         watch: WatchArgs,
     },
     /// List the plugins as a tenant has them
+    ///
+    /// Filter by `plugin`, `marketplace_id`, `plugin_id`, `platform_stage`, `create_time`; order by `plugin`, `plugin_id`,
+    /// `create_time`.
     List {
         /// Of which tenant; the context's by default
         #[arg(value_name = "TENANT")]
@@ -35,7 +38,7 @@ pub enum Command {
         #[arg(long, value_parser = choice("provost.tenant_plugin.v1.Readiness"))]
         readiness: Option<i32>,
         #[command(flatten)]
-        page: PageArgs,
+        list: ListArgs,
     },
 }
 
@@ -51,17 +54,19 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
             let request = GetTenantPluginRequest { name };
             app.read(watch.watch, request, async |l, r| client(l).get_tenant_plugin(r).await).await
         }
-        Command::List { parent, marketplace, readiness, page } => {
+        Command::List { parent, marketplace, readiness, list } => {
             let parent = app.names.tenant(parent.as_deref())?;
             let marketplace = marketplace.as_deref().map(names::marketplace).transpose()?.unwrap_or_default();
-            let ask = |Page { page_size, page_token, .. }| ListTenantPluginsRequest {
+            let ask = |Page { filter, order_by, page_size, page_token }| ListTenantPluginsRequest {
                 parent: parent.clone(),
                 page_size,
                 page_token,
+                filter,
+                order_by,
                 marketplace: marketplace.clone(),
                 readiness: readiness.unwrap_or_default(),
             };
-            app.list_plain(&page, ask, async |l, r| client(l).list_tenant_plugins(r).await).await
+            app.list(false, &list, ask, async |l, r| client(l).list_tenant_plugins(r).await).await
         }
     }
 }

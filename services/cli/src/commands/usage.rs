@@ -7,8 +7,8 @@ use prost_types::Timestamp;
 use proto::usage::v1::{ListMetersRequest, QueryUsageRequest, usage_service_client::UsageServiceClient};
 
 use crate::{
-    app::App,
-    args::{WatchArgs, choice, time},
+    app::{App, Page},
+    args::{PageArgs, WatchArgs, choice, time},
     client::{Link, MAX_ANSWER_BYTES},
     error::{Exit, Result},
     names::beside,
@@ -20,6 +20,14 @@ use seen::Seen;
 pub enum Command {
     /// Sum what was used
     Query(Query),
+    /// List the events behind figures
+    ///
+    /// Filter by `seq`, `time`, `type`, `source`, `id`, `client`, `principal`, `role`, `unit`; order by `seq`.
+    Events(Seen),
+    /// List events that were sent to be counted and are not
+    ///
+    /// Filter by `ingest_time`, `code`, `field`, `type`, `source`, `id`, `principal`; order by `ingest_time`.
+    Rejects(Seen),
     /// List plugins that people have and that the catalogue does not list
     ///
     /// Filter and order by `plugin`, `plugin_hash`, `client`, `first_time`, `last_time`.
@@ -40,7 +48,7 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum MeterCommand {
     /// List the meters
-    List,
+    List(PageArgs),
 }
 
 /// What to sum.
@@ -88,6 +96,8 @@ fn client(link: Link) -> UsageServiceClient<Link> {
 pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
     let args = match command {
         Command::Query(args) => args,
+        Command::Events(of) => return seen::events(&of, app).await,
+        Command::Rejects(of) => return seen::rejects(&of, app).await,
         Command::Unapproved(of) => return seen::unapproved(&of, app).await,
         Command::Plugins(of) => return seen::plugins(&of, app).await,
         Command::Settings(of) => return seen::settings(&of, app).await,
@@ -111,6 +121,7 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
 }
 
 /// Lists the meters.
-pub async fn meters(app: &mut App<'_, '_>) -> Result<Exit> {
-    app.read(false, ListMetersRequest {}, async |l, r| client(l).list_meters(r).await).await
+pub async fn meters(page: &PageArgs, app: &mut App<'_, '_>) -> Result<Exit> {
+    let ask = |Page { page_size, page_token, .. }| ListMetersRequest { page_size, page_token };
+    app.list_plain(page, ask, async |l, r| client(l).list_meters(r).await).await
 }

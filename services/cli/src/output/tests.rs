@@ -104,7 +104,8 @@ fn usage_says_how_complete_it_is() {
         ..UsageRow::default()
     };
     let through = Some(Timestamp { seconds: 1_793_773_800, nanos: 0 });
-    let answer = one(&QueryUsageResponse { rows: vec![row], complete_through: through });
+    let answer =
+        one(&QueryUsageResponse { rows: vec![row], complete_through: through, ..Default::default() });
     insta::assert_snapshot!(answer.text(Format::Table).unwrap(), @"
     ROLE                       METER         VALUE  UNIT
     tenants/acme/roles/banker  tokens.input     42  tokens

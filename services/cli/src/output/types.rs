@@ -40,7 +40,7 @@ named! {
     token: CreateTokenResponse, ListTokensResponse, Token, WhoAmIResponse;
     unit: ListUnitsResponse, Unit;
     usage: ListMetersResponse, ListPluginSightingsResponse, ListSettingsObservationsResponse,
-        ListUnapprovedPluginsResponse, QueryUsageResponse;
+        ListUnapprovedPluginsResponse, ListUsageEventsResponse, ListUsageRejectsResponse, QueryUsageResponse;
 }
 
 /// The columns of a table of `message`s, as field names; columns without any value are left out. Empty for a message that
@@ -123,9 +123,16 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         "provost.tenant_plugin.v1.TenantPlugin" => {
             &["plugin", "stage", "platform_stage", "stage_override", "readiness", "missing_apps"]
         }
-        "provost.tenant.v1.Tenant" => {
-            &["name", "display_name", "partner", "state", "update_time", "delete_time"]
-        }
+        "provost.tenant.v1.Tenant" => &[
+            "name",
+            "display_name",
+            "partner",
+            "state",
+            "update_time",
+            "delete_time",
+            "erase_time",
+            "erasure",
+        ],
         "provost.token.v1.Token" => &[
             "name",
             "kind",
@@ -138,6 +145,12 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         ],
         "provost.unit.v1.Unit" => &["name", "display_name", "parent_unit", "cost_center", "delete_time"],
         "provost.usage.v1.Meter" => &["key", "unit", "description"],
+        "provost.usage.v1.StoredUsageEvent" => {
+            &["seq", "time", "type", "client", "principal", "role", "values", "dims", "id"]
+        }
+        "provost.usage.v1.UsageReject" => {
+            &["ingest_time", "code", "field", "message", "source", "id", "principal", "seq"]
+        }
         "provost.usage.v1.PluginSighting" => &[
             "principal",
             "client",
@@ -161,9 +174,17 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         "provost.usage.v1.UnapprovedPlugin" => {
             &["plugin", "plugin_hash", "client", "principal_count", "first_time", "last_time"]
         }
-        "provost.usage.v1.UsageRow" => {
-            &["role", "unit_name", "principal", "client", "meter", "value", "unit"]
-        }
+        "provost.usage.v1.UsageRow" => &[
+            "start_time",
+            "role",
+            "unit_name",
+            "principal",
+            "client",
+            "dims",
+            "meter",
+            "decimal_value",
+            "unit",
+        ],
         _ => &[],
     }
 }

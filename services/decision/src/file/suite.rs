@@ -13,8 +13,8 @@ use crate::{decide::Reason, model::Target};
 pub struct Suite {
     /// What it is about.
     pub name: String,
-    /// Path of the facts, relative to the file.
-    pub fixtures: String,
+    /// Path of the facts, relative to the file; none for tests of rules that are elsewhere.
+    pub fixtures: Option<String>,
     /// The tests, in order.
     pub tests: Vec<Test>,
 }
@@ -53,7 +53,7 @@ pub enum Expected {
 struct File {
     name: String,
     now: Moment,
-    fixtures: String,
+    fixtures: Option<String>,
     tests: Vec<TestFile>,
 }
 

@@ -198,3 +198,24 @@ fn a_seat_and_a_window_are_looked_at_when_the_question_is_asked() {
     assert_eq!(reasons, [no, Reason::Allowed, Reason::Allowed, Reason::WindowClosed]);
     assert_eq!(seated.explain("maria", FACTSET, NOW).changes_at, Some(NOW + 10));
 }
+
+#[test]
+fn what_is_barred_or_closed_is_decided_with_no_for_that_reason() {
+    let mut facts = tenant(&[rule("all", Effect::Default, Target::Marketplace("codex"))]);
+    facts.principals.push(Principal { id: "paul".to_owned(), kind: PrincipalKind::User, suspended: true });
+    facts.plugins[1].stage = Stage::Withdrawn;
+    for active in [true, false] {
+        facts.active = active;
+        let snapshot = compile(&facts).unwrap();
+        for who in ["maria", "paul", "nobody"] {
+            for what in ["factset", "pitchbook", "none"] {
+                let decided = snapshot.decide(who, Target::Plugin(what), NOW).reason;
+                let (barred, closed) = (snapshot.barred(who), snapshot.closed(Target::Plugin(what), NOW));
+                assert_eq!(barred.or(closed).unwrap_or(Reason::Allowed), decided, "{who} {what} {active}");
+            }
+        }
+        let mut ids: Vec<_> = snapshot.principal_ids().collect();
+        ids.sort_unstable();
+        assert_eq!(ids, ["maria", "paul"]);
+    }
+}

@@ -21,7 +21,7 @@ fn suites() -> Vec<(PathBuf, Suite, Facts)> {
     let mut suites: Vec<_> = files
         .map(|path| {
             let suite = Suite::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
-            let facts = std::fs::read_to_string(folder().join(&suite.fixtures)).unwrap();
+            let facts = std::fs::read_to_string(folder().join(suite.fixtures.as_ref().unwrap())).unwrap();
             (path, suite, fixtures(&facts).unwrap())
         })
         .collect();

@@ -102,6 +102,22 @@ pub fn missing<'a>(
     templated.filter(move |app| !is_bound(app))
 }
 
+/// Refuses an app of a listed plugin that has nothing to bind.
+pub fn bindable(plugin: &Plugin, app: &str) -> Result<()> {
+    let part = || format!("{}/apps/{}", plugin.name(), clip(app));
+    let found = plugin.apps.0.iter().find(|found| found.key == app);
+    let found = found.ok_or_else(|| Error::not_found("app", part()))?;
+    if found.templated {
+        return Ok(());
+    }
+    let own = clip(&found.connector_id);
+    let message = format!(
+        "`{}` brings its own connector `{own}`; only a connector id that is a template can be bound",
+        part()
+    );
+    Err(Error::illegal_state(part(), message))
+}
+
 impl Binding {
     /// A new binding for an app of a listed plugin.
     pub fn create(
@@ -111,17 +127,7 @@ impl Binding {
         id: BindingId,
         now: Time,
     ) -> Result<Self> {
-        let part = || format!("{}/apps/{}", plugin.name(), clip(&new.app));
-        let app = plugin.apps.0.iter().find(|app| app.key == new.app);
-        let app = app.ok_or_else(|| Error::not_found("app", part()))?;
-        if !app.templated {
-            let own = clip(&app.connector_id);
-            let message = format!(
-                "`{}` brings its own connector `{own}`; only a connector id that is a template can be bound",
-                part()
-            );
-            return Err(Error::illegal_state(part(), message));
-        }
+        bindable(plugin, &new.app)?;
         let slug = if new.id.is_empty() { derived_slug(id) } else { new.id };
         let binding = Self {
             tenant_id: tenant.id,

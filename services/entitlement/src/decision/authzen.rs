@@ -1,11 +1,12 @@
 //! OpenID AuthZEN at the control plane: the routes are the crate `authzen`'s, who may ask is said here, and it is decided by
-//! the same snapshots as [`super::ops::check`].
+//! the same snapshots as [`super::ops::check`], on the same record.
 
 #![allow(clippy::result_large_err, reason = "an answer is made once and sent")]
 
 use std::sync::Arc;
 
-use ::authzen::{About, Endpoint, Policy, Source};
+use ::authzen::{About, Answered, Because, Endpoint, Listed, Policy, Search, Source, Witness};
+use ::decision::{Reason, Snapshot, Target};
 use axum::{
     Router,
     response::{IntoResponse as _, Response},
@@ -20,7 +21,13 @@ use kernel::{
     scope::{Scope, ScopeKind},
 };
 
-use super::{live::Policies, ops};
+use super::{
+    asked::{Asked, enter, one_of},
+    live::Policies,
+    log::{Answer, List, Why},
+    model::Wanted,
+};
+use crate::entitlement::model as entitlement;
 
 const fn action(rpc: &'static str, verb: &'static str) -> Action {
     Action { rpc, noun: "decision", verb, class: Class::Decide, scopes: &[ScopeKind::Tenant] }
@@ -87,13 +94,125 @@ impl ControlPlane {
         // whoever has no name that a principal can have is not the caller
         let whom: Option<Vec<_>> = about.whom.iter().map(|id| Slug::parse("subject.id", id).ok()).collect();
         let whom = whom.unwrap_or_default();
-        let asked =
-            ops::enter(ctx, &self.policies, action, &tenant, &whom.iter().collect::<Vec<_>>(), "").await?;
+        let asked = enter(ctx, &self.policies, action, &tenant, &whom.iter().collect::<Vec<_>>(), "").await?;
         Ok(Policy {
             tenant: asked.tenant()?.slug.to_string(),
-            snapshot: asked.loaded.ok().map(|loaded| Arc::clone(&loaded.snapshot)),
-            now: ctx.now().micros(),
+            snapshot: asked.loaded.as_ref().ok().map(|loaded| Arc::clone(&loaded.snapshot)),
+            now: asked.now.micros(),
+            witness: Some(Arc::new(Recorder(asked))),
         })
+    }
+}
+
+/// Puts what is answered on the record. Ids are a caller's own words, which may be anything, somebody's address too: on the
+/// record are those alone that can be names here.
+struct Recorder(Asked);
+
+impl Witness for Recorder {
+    fn answered(&self, answered: &Answered<'_>) {
+        self.told(self.answer(answered));
+    }
+
+    fn listed(&self, listed: &Listed<'_>) {
+        self.told(self.list(listed));
+    }
+}
+
+impl Recorder {
+    fn told(&self, outcome: Result<()>) {
+        if let Err(error) = outcome {
+            tracing::error!(%error, "an answer is not on the record");
+        }
+    }
+
+    fn answer(&self, answered: &Answered<'_>) -> Result<()> {
+        let (who, wanted) = (named(answered.subject), answered.target.and_then(Wanted::of));
+        let tenant = &self.0.tenant()?.slug;
+        let rules = answered.rules.iter().map(|rule| entitlement::name(tenant, rule));
+        let principal = who.as_ref().map_or("", Slug::as_str);
+        let target = wanted.as_ref().map(Wanted::target);
+        self.0.note(principal, target, Answer::Decision(why(answered.because)), rules)?;
+        match (answered.because, who, wanted) {
+            // of what the rules were not asked about, casbin has nothing to say either
+            (Because::Rules(_), Some(who), Some(wanted)) => {
+                self.0.compare(|_, _| Some((who, wanted, answered.allowed())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn list(&self, listed: &Listed<'_>) -> Result<()> {
+        let (who, wanted, list) = match listed.search {
+            Search::Subjects { target, .. } => (None, target.and_then(Wanted::of), List::Principals),
+            Search::Resources { subject, kind } => (named(subject), None, list_of(kind)),
+        };
+        let answer = Answer::List { list, found: listed.found.len(), why: listed.because.map(why) };
+        let principal = who.as_ref().map_or("", Slug::as_str);
+        self.0.note(principal, wanted.as_ref().map(Wanted::target), answer, None)?;
+        if listed.because.is_some_and(|because| !matches!(because, Because::Rules(_))) {
+            return Ok(());
+        }
+        self.0.compare(|snapshot, turn| one_listed(listed, snapshot, turn))
+    }
+}
+
+/// One answer out of a list: somebody or something that is on it or could be.
+fn one_listed(listed: &Listed<'_>, snapshot: &Snapshot, turn: usize) -> Option<(Slug, Wanted, bool)> {
+    let on_it = |id: &str| listed.found.binary_search_by(|found| found.as_str().cmp(id)).is_ok();
+    match listed.search {
+        Search::Subjects { kind, target } => {
+            let of_kind = |id: &&str| kind == "principal" || snapshot.kind(id) == Some(kind);
+            let who = one_of(snapshot.principal_ids().filter(of_kind), turn)?;
+            Some((named(who)?, Wanted::of(target?)?, on_it(who)))
+        }
+        Search::Resources { subject, kind } => {
+            let (what, id) = match kind {
+                "plugin" => {
+                    let id = one_of(snapshot.plugin_ids(), turn)?;
+                    (Target::Plugin(id), id.to_owned())
+                }
+                _ => part_of(snapshot, kind, turn)?,
+            };
+            Some((named(subject)?, Wanted::of(what)?, on_it(&id)))
+        }
+    }
+}
+
+/// An app or a skill, and the id that AuthZEN calls it by.
+fn part_of<'s>(snapshot: &'s Snapshot, kind: &str, turn: usize) -> Option<(Target<&'s str>, String)> {
+    let parts = snapshot.plugin_ids().flat_map(|plugin| snapshot.parts(plugin));
+    let named = parts.filter_map(|part| match (kind, part) {
+        ("app", Target::App { plugin, app: key }) | ("skill", Target::Skill { plugin, skill: key }) => {
+            Some((part, format!("{plugin}/{key}")))
+        }
+        _ => None,
+    });
+    let mut named: Vec<_> = named.collect();
+    let at = turn.checked_rem(named.len())?;
+    Some(named.swap_remove(at))
+}
+
+/// An id that a principal can have.
+fn named(id: &str) -> Option<Slug> {
+    Slug::parse("subject.id", id).ok()
+}
+
+fn why(because: Because) -> Why {
+    match because {
+        Because::Rules(reason) => Why::Rules(reason),
+        Because::OtherSubject => Why::Rules(Reason::UnknownPrincipal),
+        Because::OtherResource => Why::Rules(Reason::UnknownPlugin),
+        Because::UnknownAction => Why::UnknownAction,
+        Because::Incomplete => Why::Incomplete,
+    }
+}
+
+fn list_of(kind: &str) -> List {
+    match kind {
+        "plugin" => List::Plugins,
+        "app" => List::Apps,
+        "skill" => List::Skills,
+        _ => List::Other,
     }
 }
 

@@ -24,12 +24,16 @@ use kernel::{
     revision::{CATALOG, Revision, change_list, revision_get, revision_list},
 };
 use opentelemetry::metrics::{Counter, Histogram, Meter};
-use tokio::{sync::Mutex, task::JoinHandle};
+use tokio::{
+    sync::{Mutex, Semaphore},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     facts,
     log::{Book, DecisionLog},
+    shadow,
 };
 
 /// How often the counts of a shared database are looked at.
@@ -140,8 +144,10 @@ pub struct Policies {
     kernel: Arc<Kernel>,
     tenants: RwLock<HashMap<TenantId, Arc<Standing>>>,
     began: Instant,
-    /// Decisions that could have been compared with casbin's.
+    /// Answers that could have been compared with casbin's.
     pub(super) asked: AtomicU64,
+    /// Places for those that are.
+    pub(super) shadows: Arc<Semaphore>,
     pub(super) metrics: Metrics,
     /// What was decided and is not on the record yet.
     pub log: Arc<DecisionLog>,
@@ -168,7 +174,7 @@ impl Policies {
             ),
             compared: counter(
                 "provost.decision.shadow",
-                "Decisions that casbin made a second time, by outcome: same, different, changed_meanwhile, failed",
+                "Decisions that casbin made a second time, by outcome: same, different, changed_meanwhile, failed, skipped",
             ),
             time: time.with_description("Time to bring a snapshot up to a change").build(),
         };
@@ -177,6 +183,7 @@ impl Policies {
             tenants: RwLock::default(),
             began: Instant::now(),
             asked: AtomicU64::new(0),
+            shadows: Arc::new(Semaphore::new(shadow::AT_ONCE)),
             metrics,
             log: Arc::new(DecisionLog::new(kernel.config.decision.allow_sample_per_mille, meter)),
         })
@@ -190,13 +197,24 @@ impl Policies {
         if let Some(loaded) = self.ready(tenant, &standing, least) {
             return Ok(loaded);
         }
+        // beside: what reads the tables takes no room in the calls that need not
+        Box::pin(self.brought_up(tenant, &standing, least)).await
+    }
+
+    /// The snapshot once it is up to `least`.
+    async fn brought_up(
+        &self,
+        tenant: TenantId,
+        standing: &Standing,
+        least: Revision,
+    ) -> Result<Arc<Loaded>> {
         let until = Instant::now() + PATIENCE;
         loop {
             let turn = standing.turn.lock().await;
-            if let Some(loaded) = self.ready(tenant, &standing, least) {
+            if let Some(loaded) = self.ready(tenant, standing, least) {
                 return Ok(loaded);
             }
-            let loaded = self.refresh(tenant, &standing).await?;
+            let loaded = self.refresh(tenant, standing).await?;
             drop(turn);
             if loaded.revision.covers(least) {
                 return Ok(loaded);

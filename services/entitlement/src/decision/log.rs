@@ -1,4 +1,6 @@
-//! The record of decisions: every no, a sample of the yeses, and how many there were of each reason.
+//! The record of decisions: every no, a sample of the yeses, and how many there were of each reason; and of lists of what
+//! somebody may use, or of who may use something: every one that nothing is on, a sample of the others, and how many there
+//! were. Whatever asks, over gRPC or over AuthZEN, is on it.
 //!
 //! A decision is noted in memory and never waits for the record of it. What was noted is written once a second and when the
 //! server stops, a tenant's as one event `decision.log` or, where one is not enough, a few: class `decision`, which retention
@@ -6,7 +8,7 @@
 //! second; what there was no room for is counted, and the next event says how many that were.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -14,39 +16,40 @@ use std::{
     time::Duration,
 };
 
-use ::decision::Reason;
+use ::decision::Target;
 use kernel::{
     Kernel, Result,
     authz::{Action, Class},
     clock::Time,
-    ids::{Slug, TenantId},
+    ids::TenantId,
     revision::Revision,
     scope::Scope,
 };
 use opentelemetry::{KeyValue, metrics::Meter};
-use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::model::{Decision, Wanted, target_name};
+use self::{
+    count::{Counters, Counts, answered, listed, since},
+    line::{Entry, Line, Noted, Question, RULES},
+};
+use super::model::target_name;
+
+mod count;
+mod line;
+
+pub use self::{
+    count::{List, Why},
+    line::Answer,
+};
 
 /// What the process itself records; no RPC asks for it.
 const LOG: Action = Action { rpc: "", noun: "decision", verb: "log", class: Class::Decide, scopes: &[] };
 
 /// How often what was noted is written.
 const EVERY: Duration = Duration::from_secs(1);
-/// Different questions that are noted for a tenant between two writes; further ones are counted.
-const ROOM: usize = 4_096;
-/// The same for all tenants together.
-const ROOM_OF_ALL: u64 = 65_536;
-/// Characters of a target that a line has; keys of apps can be of any length.
+/// Characters of a name that a line has; keys of apps can be of any length.
 const NAME: usize = 512;
-/// Rules that a line names.
-const RULES: usize = 16;
-/// Bytes of the lines of one event, well below what an entry can hold.
-const LINES: usize = 24 * 1024;
-/// Reasons there are.
-const REASONS: usize = Reason::ALL.len();
 
 /// What was decided in this process and is not on the record yet, by tenant.
 pub struct DecisionLog {
@@ -60,84 +63,34 @@ struct Shared {
     sample: u64,
     /// Lines of all books.
     lines: AtomicU64,
-    /// Decisions of all tenants since the start, by reason.
-    answered: [AtomicU64; REASONS],
+    /// Answers of all tenants since the start.
+    counters: Counters,
 }
 
 /// One tenant's part.
 pub struct Book {
     shared: Arc<Shared>,
     scope: OnceLock<Scope>,
-    /// Decisions since the start, by reason.
-    answered: [AtomicU64; REASONS],
+    /// Answers since the start.
+    counters: Counters,
     noted: Mutex<Noted>,
     /// Held by whoever writes: when a flush is over, what was noted before it is written.
     turn: tokio::sync::Mutex<()>,
 }
 
-/// What waits to be written.
-#[derive(Default)]
-struct Noted {
-    lines: HashMap<Question, Line>,
-    /// Decisions to note for which there was no room.
-    unlisted: u64,
-    /// What of [`Book::answered`] is on the record.
-    written: [u64; REASONS],
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Question {
-    principal: Slug,
-    plugin: String,
-    reason: Reason,
-}
-
-#[derive(Clone)]
-struct Line {
-    rules: Vec<String>,
-    revision: Option<Revision>,
-    first: Time,
-    count: u64,
-}
-
-/// One line of the event, as it is recorded.
-#[derive(Serialize)]
-struct Recorded<'l> {
-    principal: &'l str,
-    plugin: &'l str,
-    reason: &'static str,
-    /// The rules that it rests on.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    entitlements: &'l [String],
-    /// Counts of the tenant's changes and of the catalogue's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revision: Option<String>,
-    /// When it was first asked.
-    time: Time,
-    /// How often.
-    count: u64,
-}
-
-/// What one event says.
-#[derive(Default, Serialize)]
-struct Entry {
-    /// Decisions by reason, since the event before.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    answered: BTreeMap<&'static str, u64>,
-    /// Every no.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    denied: Vec<serde_json::Value>,
-    /// A sample of the yeses.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    allowed_sample: Vec<serde_json::Value>,
-    /// Decisions that should be lines and are not, because there were too many at once.
-    #[serde(skip_serializing_if = "is_zero")]
-    unlisted: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
-fn is_zero(n: &u64) -> bool {
-    *n == 0
+/// One answer, to be noted.
+#[derive(Clone, Copy)]
+pub struct Note<'n> {
+    /// Id of the principal; empty where none is asked about, or where what was asked about cannot be one.
+    pub principal: &'n str,
+    /// What was asked for, if it is something that there can be.
+    pub target: Option<Target<&'n str>>,
+    /// What came of it.
+    pub answer: Answer,
+    /// By which revision of the rules; none where they could not be read.
+    pub revision: Option<Revision>,
+    /// When.
+    pub time: Time,
 }
 
 impl DecisionLog {
@@ -146,17 +99,26 @@ impl DecisionLog {
         let shared = Arc::new(Shared {
             sample: u64::from(sample),
             lines: AtomicU64::new(0),
-            answered: std::array::from_fn(|_| AtomicU64::new(0)),
+            counters: Counters::new(),
         });
-        let counted = Arc::clone(&shared);
+        let decisions = Arc::clone(&shared);
         // read when somebody looks: a decision pays for no label
         meter
             .u64_observable_counter("provost.decision.answered")
-            .with_description("Decisions by reason, from Check, BatchCheck and Explain")
+            .with_description("Decisions by reason, whatever asked for them")
             .with_callback(move |observer| {
-                for (reason, count) in Reason::ALL.iter().zip(&counted.answered) {
-                    observer
-                        .observe(count.load(Ordering::Relaxed), &[KeyValue::new("reason", reason.as_str())]);
+                for (reason, count) in answered(&decisions.counters.read()) {
+                    observer.observe(count, &[KeyValue::new("reason", reason)]);
+                }
+            })
+            .build();
+        let lists = Arc::clone(&shared);
+        meter
+            .u64_observable_counter("provost.decision.listed")
+            .with_description("Lists of what somebody may use, or of who may use something")
+            .with_callback(move |observer| {
+                for (list, count) in listed(&lists.counters.read()) {
+                    observer.observe(count, &[KeyValue::new("list", list)]);
                 }
             })
             .build();
@@ -214,84 +176,67 @@ impl Book {
         Self {
             shared: Arc::clone(shared),
             scope: OnceLock::new(),
-            answered: std::array::from_fn(|_| AtomicU64::new(0)),
+            counters: Counters::new(),
             noted: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Notes one decision. For a yes that is not of the sample this is one addition.
-    pub fn note(
-        &self,
-        scope: &Scope,
-        (who, wanted): (&Slug, &Wanted),
-        decision: &Decision,
-        revision: Option<Revision>,
-    ) {
-        let Some(counter) = self.answered.get(decision.reason as usize) else { return };
-        let before = counter.fetch_add(1, Ordering::Relaxed);
+    /// Notes one answer. For a yes that is not of the sample this is one addition; the names of its rules are not even made.
+    pub fn note(&self, scope: &Scope, note: Note<'_>, rules: impl IntoIterator<Item = String>) {
+        let before = self.counters.count(note.answer.counter());
         self.scope.get_or_init(|| scope.clone());
-        if decision.allowed && !self.shared.samples(before) {
+        if note.answer.is_sampled() && !self.shared.samples(before) {
             return;
         }
         // decisions are asked for in tenants alone
         let Ok(tenant) = scope.tenant() else { return };
+        let clipped = |name: String| name.chars().take(NAME).collect();
         let question = Question {
-            principal: who.clone(),
-            plugin: target_name(&tenant.slug, wanted.target()).chars().take(NAME).collect(),
-            reason: decision.reason,
+            principal: clipped(note.principal.to_owned()),
+            plugin: note.target.map(|t| clipped(target_name(&tenant.slug, t))).unwrap_or_default(),
+            answer: note.answer,
         };
-        let rules = decision.entitlements.iter().take(RULES).cloned().collect();
-        self.lock().add(
-            question,
-            Line { rules, revision, first: decision.decide_time, count: 1 },
-            &self.shared,
-        );
+        let rules = rules.into_iter().take(RULES).collect();
+        let line = Line { rules, revision: note.revision, first: note.time, count: 1 };
+        self.lock().add(question, line, &self.shared.lines);
     }
 
     fn lock(&self) -> MutexGuard<'_, Noted> {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decisions since the start.
-    fn counts(&self) -> [u64; REASONS] {
-        std::array::from_fn(|at| self.answered.get(at).map_or(0, |count| count.load(Ordering::Relaxed)))
-    }
-
     fn is_written(&self) -> bool {
         let noted = self.lock();
-        noted.lines.is_empty() && noted.unlisted == 0 && noted.written == self.counts()
+        noted.lines.is_empty() && noted.unlisted == 0 && noted.written == self.counters.read()
     }
 
     /// Writes what was noted until now.
     async fn flush(&self, kernel: &Arc<Kernel>) -> Result<()> {
         let Some(scope) = self.scope.get() else { return Ok(()) };
         let _turn = self.turn.lock().await;
-        let counts = self.counts();
+        let counts = self.counters.read();
         let (lines, unlisted, written) = {
             let mut noted = self.lock();
             let written = std::mem::replace(&mut noted.written, counts);
             (std::mem::take(&mut noted.lines), std::mem::take(&mut noted.unlisted), written)
         };
         self.shared.lines.fetch_sub(lines.len() as u64, Ordering::Relaxed);
-        let since: Vec<_> = counts.iter().zip(written).map(|(now, before)| now - before).collect();
-        for (total, since) in self.shared.answered.iter().zip(&since) {
-            total.fetch_add(*since, Ordering::Relaxed);
-        }
-        if lines.is_empty() && unlisted == 0 && since.iter().all(|count| *count == 0) {
+        let since = since(&counts, &written);
+        self.shared.counters.add(&since);
+        let total = since.iter().sum::<u64>();
+        if lines.is_empty() && unlisted == 0 && total == 0 {
             return Ok(());
         }
         let mut lines: Vec<_> = lines.into_iter().collect();
         lines.sort_by(|(a, first), (b, other)| {
             (first.first, &a.principal, &a.plugin).cmp(&(other.first, &b.principal, &b.plugin))
         });
-        let named = Reason::ALL.iter().map(|reason| reason.as_str()).zip(since.iter().copied());
-        let answered = named.filter(|(_, count)| *count > 0).collect();
-        let mut entry = Entry { answered, unlisted, ..Entry::default() };
+        let mut entry = Entry::new(&since, unlisted);
         let (mut begin, mut first) = (0, true);
         while first || begin < lines.len() {
             let end = entry.fill(lines.get(begin..).unwrap_or_default()) + begin;
-            let acts = if first { since.iter().sum() } else { 1 };
+            let acts = if first { total } else { 1 };
             if let Err(error) = record(kernel, scope, &entry, acts).await {
                 self.put_back(lines.split_off(begin), first.then_some((since, unlisted)));
                 return Err(error);
@@ -302,21 +247,15 @@ impl Book {
     }
 
     /// What could not be written waits for the next flush.
-    fn put_back(&self, lines: Vec<(Question, Line)>, counts: Option<(Vec<u64>, u64)>) {
+    fn put_back(&self, lines: Vec<(Question, Line)>, counts: Option<(Counts, u64)>) {
         let mut noted = self.lock();
         for (question, line) in lines {
-            noted.add(question, line, &self.shared);
+            noted.add(question, line, &self.shared.lines);
         }
-        if let Some((since, unlisted)) = counts {
+        if let Some((unwritten, unlisted)) = counts {
             noted.unlisted += unlisted;
-            for (at, count) in since.into_iter().enumerate() {
-                if let (Some(written), Some(total)) =
-                    (noted.written.get_mut(at), self.shared.answered.get(at))
-                {
-                    *written -= count;
-                    total.fetch_sub(count, Ordering::Relaxed);
-                }
-            }
+            noted.written = since(&noted.written, &unwritten);
+            self.shared.counters.take(&unwritten);
         }
     }
 }
@@ -325,51 +264,6 @@ impl Shared {
     /// Whether the yes that comes after `before` others is one of the sample: evenly spread, the first in every so many.
     fn samples(&self, before: u64) -> bool {
         before.wrapping_mul(self.sample) % 1_000 < self.sample
-    }
-}
-
-impl Noted {
-    fn add(&mut self, question: Question, line: Line, shared: &Shared) {
-        if let Some(known) = self.lines.get_mut(&question) {
-            known.count += line.count;
-            known.first = known.first.min(line.first);
-            return;
-        }
-        if self.lines.len() >= ROOM || shared.lines.load(Ordering::Relaxed) >= ROOM_OF_ALL {
-            self.unlisted += line.count;
-            return;
-        }
-        shared.lines.fetch_add(1, Ordering::Relaxed);
-        self.lines.insert(question, line);
-    }
-}
-
-impl Entry {
-    /// Takes as many of `lines` as fit, at least one, and says how many.
-    fn fill(&mut self, lines: &[(Question, Line)]) -> usize {
-        let mut bytes = 0;
-        for (taken, (question, line)) in lines.iter().enumerate() {
-            let recorded = Recorded {
-                principal: question.principal.as_str(),
-                plugin: &question.plugin,
-                reason: question.reason.as_str(),
-                entitlements: &line.rules,
-                revision: line.revision.map(|r| format!("{}.{}", r.tenant, r.catalog)),
-                time: line.first,
-                count: line.count,
-            };
-            let Ok(value) = serde_json::to_value(&recorded) else { continue };
-            bytes += value.to_string().len();
-            if bytes > LINES && taken > 0 {
-                return taken;
-            }
-            if question.reason == Reason::Allowed {
-                self.allowed_sample.push(value);
-            } else {
-                self.denied.push(value);
-            }
-        }
-        lines.len()
     }
 }
 
@@ -384,58 +278,14 @@ async fn record(kernel: &Arc<Kernel>, scope: &Scope, entry: &Entry, acts: u64) -
 mod tests {
     use super::*;
 
-    fn shared(sample: u64) -> Shared {
-        Shared { sample, lines: AtomicU64::new(0), answered: std::array::from_fn(|_| AtomicU64::new(0)) }
-    }
-
-    fn question(n: usize) -> Question {
-        let principal = Slug::parse("principal", &format!("p{n}")).unwrap();
-        Question { principal, plugin: "marketplaces/m/plugins/p".to_owned(), reason: Reason::ExplicitDeny }
-    }
-
-    fn line(rules: Vec<String>) -> Line {
-        Line { rules, revision: None, first: Time::from_micros(7), count: 1 }
-    }
-
     #[test]
     fn of_a_thousand_yeses_as_many_are_noted_as_are_asked_for() {
         for sample in [0, 1, 10, 333, 999, 1_000] {
-            let shared = shared(sample);
+            let shared = Shared { sample, lines: AtomicU64::new(0), counters: Counters::new() };
             for start in [0, 1_000, 123_000] {
                 let noted = (start..start + 1_000).filter(|&before| shared.samples(before)).count();
                 assert_eq!(noted as u64, sample);
             }
         }
-    }
-
-    #[test]
-    fn what_there_is_no_room_for_is_counted() {
-        let (shared, mut noted) = (shared(0), Noted::default());
-        for n in 0..ROOM + 3 {
-            noted.add(question(n), line(Vec::new()), &shared);
-        }
-        // known questions still count, on their own line
-        noted.add(question(0), line(Vec::new()), &shared);
-        assert_eq!((noted.lines.len(), noted.unlisted), (ROOM, 3));
-        assert_eq!(noted.lines[&question(0)].count, 2);
-        // other tenants have taken all the room there is
-        let mut other = Noted::default();
-        shared.lines.store(ROOM_OF_ALL, Ordering::Relaxed);
-        other.add(question(1), line(Vec::new()), &shared);
-        assert_eq!((other.lines.len(), other.unlisted), (0, 1));
-    }
-
-    #[test]
-    fn an_event_takes_as_many_lines_as_fit_and_never_none() {
-        let long = vec!["x".repeat(2_000); RULES];
-        let lines: Vec<_> = (0..3).map(|n| (question(n), line(long.clone()))).collect();
-        let mut entry = Entry::default();
-        assert_eq!(entry.fill(&lines), 1, "one that is too large goes alone");
-        let lines: Vec<_> = (0..1_000).map(|n| (question(n), line(Vec::new()))).collect();
-        let mut entry = Entry::default();
-        let taken = entry.fill(&lines);
-        assert!((100..1_000).contains(&taken) && entry.denied.len() == taken, "{taken}");
-        assert!(serde_json::to_string(&entry).unwrap().len() < LINES + 2_048);
-        assert_eq!(Entry::default().fill(&[]), 0);
     }
 }

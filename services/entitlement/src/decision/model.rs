@@ -43,6 +43,17 @@ impl Wanted {
         Ok(Self(target))
     }
 
+    /// From what the engine is asked; none for what can have no name here.
+    pub fn of(target: Target<&str>) -> Option<Self> {
+        let (plugin, part) = match target {
+            Target::Plugin(plugin) => (plugin, String::new()),
+            Target::App { plugin, app } => (plugin, format!("/apps/{app}")),
+            Target::Skill { plugin, skill } => (plugin, format!("/skills/{skill}")),
+            Target::Marketplace(_) | Target::PluginGroup(_) => return None,
+        };
+        Self::parse("plugin", &format!("{}{part}", plugin_name(plugin))).ok()
+    }
+
     /// Name of the plugin that it is, or is part of.
     pub fn plugin_name(&self) -> String {
         match &self.0 {
@@ -199,6 +210,7 @@ mod tests {
         assert_eq!(skill.target(), Target::Skill { plugin: "codex/kit", skill: "größe" });
         for wanted in [app, skill, parsed(kit).unwrap()] {
             assert_eq!(parsed(&target_name(&acme, wanted.target())).unwrap(), wanted);
+            assert_eq!(Wanted::of(wanted.target()), Some(wanted));
         }
         let bad =
             ["", "kit", "marketplaces/codex", "marketplaces//plugins/kit", "marketplaces/codex/plugins/"];
@@ -206,6 +218,14 @@ mod tests {
         let parts = parts.map(|part| format!("{kit}{part}"));
         for text in bad.into_iter().chain(parts.iter().map(String::as_str)) {
             assert!(matches!(parsed(text), Err(Error::Invalid(_))), "{text}");
+        }
+        for target in [
+            Target::Plugin("kit"),
+            Target::Plugin("codex/größe"),
+            Target::App { plugin: "codex/kit", app: "a/b" },
+            Target::Marketplace("codex"),
+        ] {
+            assert_eq!(Wanted::of(target), None, "{target:?}");
         }
     }
 }

@@ -5,19 +5,18 @@ use std::sync::Arc;
 use kernel::{
     Ctx, Error, Result,
     authz::{Action, Class},
-    clock::Time,
     ids::{Slug, clip},
     name,
     page::{self, Cursor},
-    revision::Revision,
-    scope::{Scope, ScopeKind, TenantRef},
+    scope::ScopeKind,
 };
 
 use super::{
     account::Account,
+    asked::{Asked, enter, enter_by_rules, one_of},
     live::{Loaded, Policies},
-    model::{Decision, UsablePlugin, Wanted, usable},
-    shadow,
+    log::{Answer, List, Why},
+    model::{Decision, UsablePlugin, Wanted, plugin_name, usable},
 };
 use crate::stage_override::{model::StageOverride, store::override_find};
 
@@ -35,41 +34,23 @@ pub const ACTIONS: &[Action] = &[CHECK, BATCH, USABLE, PRINCIPALS, EXPLAIN];
 /// Most questions of one batch.
 pub const MOST: usize = 1_000;
 
-/// A call that was let in, and what it decides by.
-pub(super) struct Asked {
-    scope: Scope,
-    /// Without it every answer is no.
-    pub loaded: Result<Arc<Loaded>>,
-}
-
-impl Asked {
-    pub fn tenant(&self) -> Result<&TenantRef> {
-        self.scope.tenant()
-    }
-}
-
 /// Decides whether `principal` may use `plugin` now. Whatever goes wrong after the caller was let in is a no.
 pub async fn check(
     ctx: &Ctx,
-    policies: &Policies,
+    policies: &Arc<Policies>,
     principal: &str,
     plugin: &str,
     token: &str,
 ) -> Result<Decision> {
     let (tenant, who) = principal_parse("principal", principal)?;
     let wanted = Wanted::parse("plugin", plugin)?;
-    let asked = enter(ctx, policies, CHECK, &tenant, &[&who], token).await?;
-    let decision = decide(policies, &asked, &who, &wanted, ctx.now())?;
-    if let Ok(loaded) = &asked.loaded {
-        shadow::sample(ctx, policies, asked.tenant()?, loaded, &who, &wanted, &decision);
-    }
-    Ok(decision)
+    enter(ctx, policies, CHECK, &tenant, &[&who], token).await?.decide(&who, &wanted)
 }
 
 /// Decides many questions of one tenant, all by one snapshot.
 pub async fn check_batch(
     ctx: &Ctx,
-    policies: &Policies,
+    policies: &Arc<Policies>,
     parent: &str,
     items: &[(String, String)],
     token: &str,
@@ -78,7 +59,7 @@ pub async fn check_batch(
     let whom: Vec<_> = questions.iter().flatten().map(|(who, _)| who).collect();
     // who may not ask is told so, and not what is wrong with the questions
     let asked = enter(ctx, policies, BATCH, parent, &whom, token).await?;
-    questions?.iter().map(|(who, wanted)| decide(policies, &asked, who, wanted, ctx.now())).collect()
+    questions?.iter().map(|(who, wanted)| asked.decide(who, wanted)).collect()
 }
 
 fn questions(parent: &str, items: &[(String, String)]) -> Result<Vec<(Slug, Wanted)>> {
@@ -101,14 +82,21 @@ fn questions(parent: &str, items: &[(String, String)]) -> Result<Vec<(Slug, Want
 /// Everything that `principal` may use now, and the revision of the rules.
 pub async fn usable_list(
     ctx: &Ctx,
-    policies: &Policies,
+    policies: &Arc<Policies>,
     principal: &str,
     token: &str,
 ) -> Result<(Vec<UsablePlugin>, String)> {
     let (tenant, who) = principal_parse("principal", principal)?;
-    let asked = enter(ctx, policies, USABLE, &tenant, &[&who], token).await?;
-    let loaded = asked.loaded?;
-    Ok((usable(&loaded, &who, ctx.now()), loaded.token.clone()))
+    let (asked, loaded) = enter_by_rules(ctx, policies, USABLE, &tenant, &[&who], token).await?;
+    let plugins = usable(&loaded, &who, asked.now);
+    let why = loaded.snapshot.barred(who.as_str()).map(Why::Rules);
+    asked.note(who.as_str(), None, Answer::List { list: List::Plugins, found: plugins.len(), why }, None)?;
+    asked.compare(|snapshot, turn| {
+        let name = plugin_name(one_of(snapshot.plugin_ids(), turn)?);
+        let allowed = plugins.iter().any(|usable| usable.plugin == name);
+        Some((who.clone(), Wanted::parse("plugin", &name).ok()?, allowed))
+    })?;
+    Ok((plugins, loaded.token.clone()))
 }
 
 /// A page of names.
@@ -124,7 +112,7 @@ pub struct Names {
 /// Who of `parent` may use `plugin` now.
 pub async fn principal_list(
     ctx: &Ctx,
-    policies: &Policies,
+    policies: &Arc<Policies>,
     parent: &str,
     plugin: &str,
     (page_size, page_token): (i32, &str),
@@ -132,84 +120,58 @@ pub async fn principal_list(
 ) -> Result<Names> {
     let wanted = Wanted::parse("plugin", plugin)?;
     let size = usize::try_from(page::size(page_size)?).unwrap_or(usize::MAX);
-    let asked = enter(ctx, policies, PRINCIPALS, parent, &[], token).await?;
+    let (asked, loaded) = enter_by_rules(ctx, policies, PRINCIPALS, parent, &[], token).await?;
     let (question, key) = (format!("who of {parent} may use {plugin}"), &ctx.kernel().page_key);
     let after = match page_token {
         "" => String::new(),
         token => key.open(&question, token)?.text,
     };
-    let (id, loaded) = (asked.scope.id(), asked.loaded?);
-    let mut able = loaded.snapshot.principals(wanted.target(), ctx.now().micros());
-    able.retain(|slug| *slug > after.as_str());
-    able.sort_unstable();
-    let last = able.get(size.saturating_sub(1)).filter(|_| able.len() > size);
+    let able = able(&asked, &loaded, &wanted)?;
+    let rest = able.get(able.partition_point(|slug| *slug <= after.as_str())..).unwrap_or_default();
+    let last = rest.get(size.saturating_sub(1)).filter(|_| rest.len() > size);
     let next_page_token = match last {
-        Some(last) => key.seal(&question, Cursor { text: (*last).to_owned(), int: 0, id })?,
+        Some(last) => {
+            key.seal(&question, Cursor { text: (*last).to_owned(), int: 0, id: asked.scope().id() })?
+        }
         None => String::new(),
     };
-    let names = able.iter().take(size).map(|slug| format!("{parent}/principals/{slug}")).collect();
+    let names = rest.iter().take(size).map(|slug| format!("{parent}/principals/{slug}")).collect();
     Ok(Names { names, next_page_token, revision_token: loaded.token.clone() })
+}
+
+/// Who may use it, sorted.
+fn able<'l>(asked: &Asked, loaded: &'l Loaded, wanted: &Wanted) -> Result<Vec<&'l str>> {
+    let now = asked.now.micros();
+    let mut able = loaded.snapshot.principals(wanted.target(), now);
+    able.sort_unstable();
+    let why = loaded.snapshot.closed(wanted.target(), now).map(Why::Rules);
+    let answer = Answer::List { list: List::Principals, found: able.len(), why };
+    asked.note("", Some(wanted.target()), answer, None)?;
+    asked.compare(|snapshot, turn| {
+        let who = one_of(snapshot.principal_ids(), turn)?;
+        let allowed = able.binary_search(&who).is_ok();
+        Some((Slug::parse("principal", who).ok()?, wanted.clone(), allowed))
+    })?;
+    Ok(able)
 }
 
 /// Decides, with all that led to it.
 pub async fn explain(
     ctx: &Ctx,
-    policies: &Policies,
+    policies: &Arc<Policies>,
     principal: &str,
     plugin: &str,
     token: &str,
 ) -> Result<Account> {
     let (tenant, who) = principal_parse("principal", principal)?;
     let wanted = Wanted::parse("plugin", plugin)?;
-    let asked = enter(ctx, policies, EXPLAIN, &tenant, &[&who], token).await?;
+    let (asked, loaded) = enter_by_rules(ctx, policies, EXPLAIN, &tenant, &[&who], token).await?;
     let tenant = asked.tenant()?.clone();
     let own = override_find(&mut ctx.read().await?, tenant.id, &wanted.plugin_name()).await?;
     let held = own.filter(StageOverride::counts).map(|own| own.slug);
-    let loaded = asked.loaded?;
-    let account = Account::give(&tenant.slug, &loaded, &who, &wanted, held.as_ref(), ctx.now());
-    loaded.book.note(&asked.scope, (&who, &wanted), &account.decision, Some(loaded.revision));
+    let account = Account::give(&tenant.slug, &loaded, &who, &wanted, held.as_ref(), asked.now);
+    asked.decided(&who, &wanted, &account.decision)?;
     Ok(account)
-}
-
-/// Decides, and notes what for the record.
-fn decide(policies: &Policies, asked: &Asked, who: &Slug, wanted: &Wanted, now: Time) -> Result<Decision> {
-    let tenant = asked.tenant()?;
-    let Ok(loaded) = &asked.loaded else {
-        let decision = Decision::unavailable(now);
-        policies.log.book(tenant.id).note(&asked.scope, (who, wanted), &decision, None);
-        return Ok(decision);
-    };
-    let decision = Decision::make(&tenant.slug, loaded, who, wanted, now);
-    loaded.book.note(&asked.scope, (who, wanted), &decision, Some(loaded.revision));
-    Ok(decision)
-}
-
-/// Authorizes the caller to ask about `whom`, and gets what to decide by.
-pub(super) async fn enter(
-    ctx: &Ctx,
-    policies: &Policies,
-    action: Action,
-    tenant: &str,
-    whom: &[&Slug],
-    token: &str,
-) -> Result<Asked> {
-    let scope = ctx.tenant("principal", tenant).await?;
-    let own = !whom.is_empty() && whom.iter().all(|who| is_caller(ctx, &scope, who));
-    ctx.authorize_own(action, &scope, own).await?;
-    let least: Revision = ctx.kernel().revisions.open(scope.id(), token)?;
-    let loaded = policies.current(scope.tenant()?.id, least).await;
-    match &loaded {
-        Err(Error::PolicyBehind) => return Err(Error::PolicyBehind),
-        Err(error) => tracing::error!(%error, tenant, "no decision can be made, answering no"),
-        Ok(_) => {}
-    }
-    Ok(Asked { scope, loaded })
-}
-
-/// Whether the caller asks about itself.
-fn is_caller(ctx: &Ctx, scope: &Scope, who: &Slug) -> bool {
-    let caller = ctx.caller();
-    caller.home.id() == scope.id() && caller.principal.as_ref().is_some_and(|p| p.slug == *who)
 }
 
 /// The tenant's name and the principal's slug.

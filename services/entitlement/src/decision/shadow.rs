@@ -3,49 +3,50 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use kernel::{Ctx, Kernel, Result, clock::Time, ids::Slug, revision::revision_get, scope::TenantRef};
+use kernel::{Kernel, Result, clock::Time, ids::Slug, revision::revision_get, scope::TenantRef};
 use opentelemetry::KeyValue;
 
 use super::{
     live::{Loaded, Policies},
-    model::{Decision, Wanted, target_name},
+    model::{Wanted, target_name},
 };
 use crate::opinion::{tables::Tables, verdict::verdict};
 
 /// What is asked a second time.
-struct Again {
-    tenant: TenantRef,
-    loaded: Arc<Loaded>,
-    who: Slug,
-    wanted: Wanted,
-    allowed: bool,
-    now: Time,
+pub struct Again {
+    /// In which tenant.
+    pub tenant: TenantRef,
+    /// By what it was decided.
+    pub loaded: Arc<Loaded>,
+    /// About whom.
+    pub who: Slug,
+    /// What for.
+    pub wanted: Wanted,
+    /// What was said.
+    pub allowed: bool,
+    /// When.
+    pub now: Time,
 }
 
-/// Asks casbin about one in so many decisions, in the background.
-pub fn sample(
-    ctx: &Ctx,
-    policies: &Policies,
-    tenant: &TenantRef,
-    loaded: &Arc<Loaded>,
-    who: &Slug,
-    wanted: &Wanted,
-    decision: &Decision,
-) {
-    let kernel = ctx.kernel();
+/// Most answers that casbin is asked about at a time: it takes ten thousand times as long as the answer did.
+pub const AT_ONCE: usize = 64;
+
+/// Whether the answer that is being made is one to ask casbin about: the number of its turn then.
+pub fn turn(kernel: &Kernel, policies: &Policies) -> Option<usize> {
     let one_in = kernel.config.decision.shadow_one_in;
-    if one_in == 0 || !policies.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(one_in) {
+    let asked = policies.asked.fetch_add(1, Ordering::Relaxed);
+    let turn = asked.checked_div(one_in).filter(|_| asked.is_multiple_of(one_in))?;
+    usize::try_from(turn).ok()
+}
+
+/// Asks casbin in the background.
+pub fn ask(kernel: &Arc<Kernel>, policies: &Policies, again: Again) {
+    let compared = policies.metrics.compared.clone();
+    let Ok(place) = Arc::clone(&policies.shadows).try_acquire_owned() else {
+        compared.add(1, &[KeyValue::new("outcome", "skipped")]);
         return;
-    }
-    let again = Again {
-        tenant: tenant.clone(),
-        loaded: Arc::clone(loaded),
-        who: who.clone(),
-        wanted: wanted.clone(),
-        allowed: decision.allowed,
-        now: decision.decide_time,
     };
-    let (kernel, compared) = (Arc::clone(kernel), policies.metrics.compared.clone());
+    let kernel = Arc::clone(kernel);
     tokio::spawn(async move {
         let outcome = match again.compare(&kernel).await {
             Ok(Some(true)) => "same",
@@ -63,6 +64,7 @@ pub fn sample(
             }
         };
         compared.add(1, &[KeyValue::new("outcome", outcome)]);
+        drop(place);
     });
 }
 

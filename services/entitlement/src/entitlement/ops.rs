@@ -16,7 +16,12 @@ use kernel::{
 
 use crate::{
     decision::{facts::store::plugin_list, model::Wanted},
-    plugin_group, seat_pool,
+    plugin_group::model::{PluginGroupId, PluginGroups},
+    seat_pool::model::{SeatPoolId, SeatPools},
+    set::{
+        self,
+        model::{Kind, Set},
+    },
 };
 
 use super::{
@@ -190,33 +195,38 @@ pub(crate) async fn pool_find(db: &mut impl Executor, tenant: &TenantRef, pool: 
     if pool.is_empty() {
         return Ok(None);
     }
-    let [of, slug] = name::parse("entitlement.seat_pool", "tenants/{}/seatPools/{}", pool)?;
-    let found =
-        if of == tenant.slug { seat_pool::store::seat_pool_get(db, tenant.id, &slug).await? } else { None };
-    let living = found.filter(|found| found.stamp.delete_time.is_none());
-    living.map(|found| Some((found.id, found.slug))).ok_or_else(|| Error::not_found("seat pool", pool))
+    let found = living::<SeatPools>(db, tenant, "entitlement.seat_pool", pool).await?;
+    Ok(Some((SeatPoolId(found.id), found.slug)))
 }
 
 /// The living plugin group of the tenant that `target` names.
 async fn group_find(db: &mut impl Executor, tenant: &TenantRef, target: &str) -> Result<Target> {
-    let [of, slug] = name::parse(TARGET, "tenants/{}/pluginGroups/{}", target)?;
-    let found = if of == tenant.slug {
-        plugin_group::store::plugin_group_get(db, tenant.id, &slug).await?
-    } else {
-        None
-    };
+    let found = living::<PluginGroups>(db, tenant, TARGET, target).await?;
+    Ok(Target::PluginGroup(PluginGroupId(found.id)))
+}
+
+/// The living set of the tenant that `text` names.
+async fn living<K: Kind>(
+    db: &mut impl Executor,
+    tenant: &TenantRef,
+    field: &str,
+    text: &str,
+) -> Result<Set<K>> {
+    let (of, slug) = set::model::parse::<K>(field, text)?;
+    let own = of == format!("tenants/{}", tenant.slug);
+    let found = if own { set::store::set_get::<K>(db, tenant.id, &slug).await? } else { None };
     let living = found.filter(|found| found.stamp.delete_time.is_none());
-    living.map(|found| Target::PluginGroup(found.id)).ok_or_else(|| Error::not_found("plugin group", target))
+    living.ok_or_else(|| Error::not_found(K::WORDS, text))
 }
 
 /// Holds what a rule is going to name, so that it is not deleted before the rule is there.
 async fn hold(tx: &mut Tx<'_>, tenant: &TenantRef, target: Option<&Target>, pool: &Pool) -> Result<()> {
     let mut lives = true;
     if let Some(Target::PluginGroup(id)) = target {
-        lives &= plugin_group::store::plugin_group_hold(tx, tenant.id, *id).await?;
+        lives &= set::store::set_hold::<PluginGroups>(tx, tenant.id, id.0).await?;
     }
     if let Some((id, _)) = pool {
-        lives &= seat_pool::store::seat_pool_hold(tx, tenant.id, *id).await?;
+        lives &= set::store::set_hold::<SeatPools>(tx, tenant.id, id.0).await?;
     }
     // deleted since it was found: asked again, the answer says so
     if lives { Ok(()) } else { Err(Error::Conflict) }

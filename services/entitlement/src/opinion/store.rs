@@ -46,15 +46,18 @@ pub async fn own_get(db: &mut impl Executor, tenant: TenantId, plugin: &PluginRe
 /// The rules of a tenant that concern a plugin, a part of it, the whole marketplace that lists it or a living group that it is
 /// in, oldest first.
 pub async fn rule_list(db: &mut impl Executor, tenant: TenantId, plugin: &PluginRef) -> Result<Vec<Rule>> {
+    // each part of the union is read by an index: a tenant can have very many rules, and few of them speak of one plugin
     let query = "SELECT e.slug, r.slug AS role_slug, e.plugin_id, e.app, e.skill, g.slug AS plugin_group, e.effect, \
          e.max_stage, e.not_before, e.not_after, s.slug AS seat_pool \
          FROM entitlement e LEFT JOIN role r ON r.tenant_id = e.tenant_id AND r.id = e.role_id \
          LEFT JOIN plugin_group g ON g.tenant_id = e.tenant_id AND g.id = e.plugin_group_id \
          LEFT JOIN seat_pool s ON s.tenant_id = e.tenant_id AND s.id = e.seat_pool_id \
-         WHERE e.tenant_id = $1 AND ((e.marketplace_id = $2 AND (e.plugin_id IS NULL OR e.plugin_id = $3)) \
-           OR (g.delete_time IS NULL AND EXISTS (SELECT 1 FROM plugin_group_member m \
-             WHERE m.tenant_id = e.tenant_id AND m.plugin_group_id = e.plugin_group_id AND m.plugin_id = $3))) \
-         AND (e.role_id IS NULL OR r.id IS NOT NULL) ORDER BY e.create_time, e.id";
+         WHERE e.tenant_id = $1 AND e.id IN ( \
+           SELECT w.id FROM entitlement w WHERE w.tenant_id = $1 AND w.marketplace_id = $2 AND w.plugin_id IS NULL \
+           UNION ALL SELECT o.id FROM entitlement o WHERE o.tenant_id = $1 AND o.marketplace_id = $2 AND o.plugin_id = $3 \
+           UNION ALL SELECT i.id FROM entitlement i WHERE i.tenant_id = $1 AND i.plugin_group_id IN \
+             (SELECT m.plugin_group_id FROM plugin_group_member m WHERE m.tenant_id = $1 AND m.plugin_id = $3)) \
+         AND g.delete_time IS NULL AND (e.role_id IS NULL OR r.id IS NOT NULL) ORDER BY e.create_time, e.id";
     on!(db, |c| sqlx::query_as(query)
         .bind(tenant)
         .bind(plugin.marketplace_id)

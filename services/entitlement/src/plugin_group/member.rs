@@ -9,11 +9,14 @@ use kernel::{
 };
 
 use super::{
-    model::{MAX_MEMBERS, PluginGroupMember},
-    ops::{action, find, parse},
+    model::{MAX_MEMBERS, PluginGroupMember, PluginGroups},
+    ops::action,
     store,
 };
-use crate::entitlement::ops::FLOOR;
+use crate::{
+    entitlement::ops::FLOOR,
+    set::{model::parse, ops::find, store::set_hold},
+};
 
 pub(super) const ADD: Action =
     action("provost.plugin_group.v1.PluginGroupService/AddPluginGroupMember", "add_member", Class::Write);
@@ -27,7 +30,7 @@ pub(super) const LIST: Action =
 
 /// Adds a listed plugin to a living group.
 pub async fn plugin_group_member_add(ctx: &Ctx, name: &str, member: &str) -> Result<PluginGroupMember> {
-    let (tenant, slug) = parse("name", name)?;
+    let (tenant, slug) = parse::<PluginGroups>("name", name)?;
     let scope = ctx.tenant("name", &tenant).await?;
     let permit = ctx.authorize(ADD, &scope).await?;
     let mut tx = ctx.begin(&permit).await?;
@@ -35,13 +38,13 @@ pub async fn plugin_group_member_add(ctx: &Ctx, name: &str, member: &str) -> Res
         return Ok(first);
     }
     let tenant = scope.tenant()?;
-    let group = find(&mut tx, tenant, &slug).await?;
+    let group = find::<PluginGroups>(&mut tx, tenant, &slug).await?;
     group.stamp.alive(group.name())?;
     let [_, _] = name::parse("member", "marketplaces/{}/plugins/{}", member)?;
     let plugin = catalog::ops::plugin_find(&mut tx, member).await?;
     let plugin = plugin.ok_or_else(|| Error::not_found("plugin", member))?;
     // held, so that those who add to it take turns and it is not deleted meanwhile
-    if !store::plugin_group_hold(&mut tx, tenant.id, group.id).await? {
+    if !set_hold::<PluginGroups>(&mut tx, tenant.id, group.id).await? {
         return Err(Error::Conflict);
     }
     if store::plugin_group_member_count(&mut tx, &group).await? >= MAX_MEMBERS {
@@ -64,7 +67,7 @@ pub async fn plugin_group_member_add(ctx: &Ctx, name: &str, member: &str) -> Res
 /// Removes a plugin, listed or not, from a group, deleted or not, and returns what it was. A floor that names the group must not
 /// be loosened by who may not set floors.
 pub async fn plugin_group_member_remove(ctx: &Ctx, name: &str, member: &str) -> Result<PluginGroupMember> {
-    let (tenant, slug) = parse("name", name)?;
+    let (tenant, slug) = parse::<PluginGroups>("name", name)?;
     let scope = ctx.tenant("name", &tenant).await?;
     let permit = ctx.authorize(REMOVE, &scope).await?;
     if store::plugin_group_is_under_floor(&mut ctx.read().await?, scope.tenant()?.id, &slug).await? {
@@ -75,7 +78,7 @@ pub async fn plugin_group_member_remove(ctx: &Ctx, name: &str, member: &str) -> 
         return Ok(first);
     }
     let tenant = scope.tenant()?;
-    let group = find(&mut tx, tenant, &slug).await?;
+    let group = find::<PluginGroups>(&mut tx, tenant, &slug).await?;
     let [marketplace, plugin] = name::parse("member", "marketplaces/{}/plugins/{}", member)?;
     let removed = store::plugin_group_member_get(&mut tx, &group, &marketplace, &plugin).await?;
     let removed = removed.ok_or_else(|| Error::not_found("plugin group member", member))?;
@@ -90,10 +93,10 @@ pub async fn plugin_group_member_list(
     parent: &str,
     query: &ListQuery,
 ) -> Result<Page<PluginGroupMember>> {
-    let (tenant, slug) = parse("parent", parent)?;
+    let (tenant, slug) = parse::<PluginGroups>("parent", parent)?;
     let scope = ctx.tenant("parent", &tenant).await?;
     ctx.authorize(LIST, &scope).await?;
     let mut db = ctx.read().await?;
-    let group = find(&mut db, scope.tenant()?, &slug).await?;
+    let group = find::<PluginGroups>(&mut db, scope.tenant()?, &slug).await?;
     store::plugin_group_member_list(&mut db, group.tenant_id, group.id, query, &ctx.kernel().page_key).await
 }

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use kernel::{Kernel, Result, audit::Resource as _, db::list::ListQuery, list_query, mask::Mask};
+use kernel::{Kernel, Result, audit::Resource as _, list_query, mask::Mask};
 use proto::plugin_group::v1::{self as pb, plugin_group_service_server::PluginGroupService};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
     member,
-    model::{NewPluginGroup, PluginGroup, PluginGroupMember, PluginGroupPatch},
+    model::{PluginGroup, PluginGroupMember, PluginGroups},
+};
+use crate::set::{
+    model::{NewSet, SetPatch},
     ops,
 };
 
@@ -23,7 +26,7 @@ impl PluginGroupService for PluginGroupRpc {
     ) -> Result<Response<pb::PluginGroup>, Status> {
         self.0
             .serve(request, |ctx, r| async move {
-                ops::plugin_group_create(&ctx, &r.parent, new(r.plugin_group_id, r.plugin_group)).await
+                ops::set_create::<PluginGroups>(&ctx, &r.parent, new(r.plugin_group_id, r.plugin_group)).await
             })
             .await
     }
@@ -32,7 +35,7 @@ impl PluginGroupService for PluginGroupRpc {
         &self,
         request: Request<pb::GetPluginGroupRequest>,
     ) -> Result<Response<pb::PluginGroup>, Status> {
-        self.0.serve(request, |ctx, r| async move { ops::plugin_group_get(&ctx, &r.name).await }).await
+        self.0.serve(request, |ctx, r| async move { ops::set_get::<PluginGroups>(&ctx, &r.name).await }).await
     }
 
     async fn list_plugin_groups(
@@ -41,7 +44,8 @@ impl PluginGroupService for PluginGroupRpc {
     ) -> Result<Response<pb::ListPluginGroupsResponse>, Status> {
         self.0
             .serve(request, |ctx, r| async move {
-                let page = ops::plugin_group_list(&ctx, &r.parent, &list_query!(r, show_deleted)).await?;
+                let page =
+                    ops::set_list::<PluginGroups>(&ctx, &r.parent, &list_query!(r, show_deleted)).await?;
                 let plugin_groups = page.items.into_iter().map(Into::into).collect();
                 Ok(pb::ListPluginGroupsResponse { plugin_groups, next_page_token: page.next_page_token })
             })
@@ -56,7 +60,8 @@ impl PluginGroupService for PluginGroupRpc {
             .serve(request, |ctx, r| async move {
                 let group = r.plugin_group.unwrap_or_default();
                 let (name, etag) = (group.name.clone(), group.etag.clone());
-                ops::plugin_group_update(&ctx, &name, &etag, patch(group, r.update_mask.as_ref())?).await
+                ops::set_update::<PluginGroups>(&ctx, &name, &etag, patch(group, r.update_mask.as_ref())?)
+                    .await
             })
             .await
     }
@@ -66,7 +71,10 @@ impl PluginGroupService for PluginGroupRpc {
         request: Request<pb::DeletePluginGroupRequest>,
     ) -> Result<Response<pb::PluginGroup>, Status> {
         self.0
-            .serve(request, |ctx, r| async move { ops::plugin_group_delete(&ctx, &r.name, &r.etag).await })
+            .serve(
+                request,
+                |ctx, r| async move { ops::set_delete::<PluginGroups>(&ctx, &r.name, &r.etag).await },
+            )
             .await
     }
 
@@ -75,7 +83,9 @@ impl PluginGroupService for PluginGroupRpc {
         request: Request<pb::UndeletePluginGroupRequest>,
     ) -> Result<Response<pb::PluginGroup>, Status> {
         self.0
-            .serve(request, |ctx, r| async move { ops::plugin_group_undelete(&ctx, &r.name, &r.etag).await })
+            .serve(request, |ctx, r| async move {
+                ops::set_undelete::<PluginGroups>(&ctx, &r.name, &r.etag).await
+            })
             .await
     }
 
@@ -107,9 +117,7 @@ impl PluginGroupService for PluginGroupRpc {
     ) -> Result<Response<pb::ListPluginGroupMembersResponse>, Status> {
         self.0
             .serve(request, |ctx, r| async move {
-                let query =
-                    ListQuery { page_size: r.page_size, page_token: r.page_token, ..ListQuery::default() };
-                let page = member::plugin_group_member_list(&ctx, &r.parent, &query).await?;
+                let page = member::plugin_group_member_list(&ctx, &r.parent, &list_query!(r)).await?;
                 let members = page.items.into_iter().map(Into::into).collect();
                 Ok(pb::ListPluginGroupMembersResponse { members, next_page_token: page.next_page_token })
             })
@@ -117,14 +125,14 @@ impl PluginGroupService for PluginGroupRpc {
     }
 }
 
-fn new(id: String, group: Option<pb::PluginGroup>) -> NewPluginGroup {
+fn new(id: String, group: Option<pb::PluginGroup>) -> NewSet {
     let group = group.unwrap_or_default();
-    NewPluginGroup { id, display_name: group.display_name, description: group.description }
+    NewSet { id, display_name: group.display_name, description: group.description }
 }
 
-fn patch(group: pb::PluginGroup, mask: Option<&prost_types::FieldMask>) -> Result<PluginGroupPatch> {
+fn patch(group: pb::PluginGroup, mask: Option<&prost_types::FieldMask>) -> Result<SetPatch> {
     let mask = Mask::new(mask, &["display_name", "description"])?;
-    Ok(PluginGroupPatch {
+    Ok(SetPatch {
         display_name: mask.pick("display_name", group.display_name),
         description: mask.pick("description", group.description),
     })

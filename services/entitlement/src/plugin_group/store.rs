@@ -1,8 +1,7 @@
-//! SQL of plugin groups. Soft deletion and updates all go through `plugin_group_update`.
+//! SQL of what is in plugin groups.
 
 use kernel::{
     Error, Result,
-    audit::Resource as _,
     db::{
         Executor,
         list::{ListQuery, ListSpec, Page, list},
@@ -15,15 +14,9 @@ use kernel::{
     page::PageKey,
     stamp::changed_one,
 };
+use uuid::Uuid;
 
-use super::model::{PluginGroup, PluginGroupId, PluginGroupMember};
-
-macro_rules! columns {
-    () => {
-        "g.tenant_id, (SELECT t.slug FROM tenant t WHERE t.id = g.tenant_id) AS tenant_slug, g.id, g.slug, \
-         g.display_name, g.description, g.revision, g.create_time, g.update_time, g.delete_time"
-    };
-}
+use super::model::{PluginGroup, PluginGroupMember};
 
 macro_rules! member_columns {
     () => {
@@ -38,97 +31,20 @@ macro_rules! member_from {
     };
 }
 
-const LIST: ListSpec = ListSpec {
-    name: "plugin groups",
-    columns: columns!(),
-    from: "plugin_group g",
-    id: "g.id",
-    fields: &[
-        Field::text("plugin_group_id", "g.slug"),
-        Field::text("display_name", "g.display_name"),
-        Field::text("description", "g.description").unsorted(),
-        Field::time("create_time", "g.create_time"),
-        Field::time("update_time", "g.update_time"),
-    ],
-    order: "create_time",
-    deleted: "g.delete_time",
-};
-
 /// A plugin that is not listed is no member until it is listed again.
 const MEMBER_LIST: ListSpec = ListSpec {
     name: "plugin group members",
     columns: member_columns!(),
     from: member_from!(),
     id: "m.id",
-    fields: &[Field::time("create_time", "m.create_time")],
+    fields: &[
+        Field::text("marketplace_id", "k.slug"),
+        Field::text("plugin_id", "p.slug"),
+        Field::time("create_time", "m.create_time"),
+    ],
     order: "create_time",
     deleted: "p.delete_time",
 };
-
-/// Inserts; a taken id is `ALREADY_EXISTS`.
-pub async fn plugin_group_insert(tx: &mut Tx<'_>, group: &PluginGroup) -> Result<()> {
-    let query = "INSERT INTO plugin_group (tenant_id, id, slug, display_name, description, revision, create_time, \
-         update_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    execute!(
-        tx,
-        sqlx::query(query)
-            .bind(group.tenant_id)
-            .bind(group.id)
-            .bind(&group.slug)
-            .bind(&group.display_name)
-            .bind(&group.description)
-            .bind(group.stamp.revision)
-            .bind(group.stamp.create_time)
-            .bind(group.stamp.update_time)
-    )
-    .map(|_| ())
-    .map_err(|e| e.on_unique(|| Error::exists("plugin group", group.name())))
-}
-
-/// The group of that id, deleted or not.
-pub async fn plugin_group_get(
-    db: &mut impl Executor,
-    tenant: TenantId,
-    slug: &Slug,
-) -> Result<Option<PluginGroup>> {
-    on!(db, |c| sqlx::query_as(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM plugin_group g WHERE g.tenant_id = $1 AND g.slug = $2"
-    ))
-    .bind(tenant)
-    .bind(slug)
-    .fetch_optional(c))
-}
-
-/// Writes all that can change, against the revision before.
-pub async fn plugin_group_update(tx: &mut Tx<'_>, group: &PluginGroup) -> Result<()> {
-    let query = "UPDATE plugin_group SET display_name = $1, description = $2, revision = $3, update_time = $4, \
-         delete_time = $5 WHERE tenant_id = $6 AND id = $7 AND revision = $8";
-    let rows = execute!(
-        tx,
-        sqlx::query(query)
-            .bind(&group.display_name)
-            .bind(&group.description)
-            .bind(group.stamp.revision)
-            .bind(group.stamp.update_time)
-            .bind(group.stamp.delete_time)
-            .bind(group.tenant_id)
-            .bind(group.id)
-            .bind(group.stamp.revision - 1)
-    )?;
-    changed_one(rows)
-}
-
-/// One page of a tenant's groups.
-pub async fn plugin_group_list(
-    db: &mut impl Executor,
-    tenant: TenantId,
-    query: &ListQuery,
-    key: &PageKey,
-) -> Result<Page<PluginGroup>> {
-    list(db, &LIST, &[("g.tenant_id", Value::Id(tenant.0))], query, key).await
-}
 
 /// Inserts a membership; one that is there already is `ALREADY_EXISTS`.
 pub async fn plugin_group_member_insert(
@@ -193,28 +109,16 @@ pub async fn plugin_group_member_delete(
     changed_one(rows)
 }
 
-/// One page of a group's members, the oldest membership first.
+/// One page of a group's members.
 pub async fn plugin_group_member_list(
     db: &mut impl Executor,
     tenant: TenantId,
-    group: PluginGroupId,
+    group: Uuid,
     query: &ListQuery,
     key: &PageKey,
 ) -> Result<Page<PluginGroupMember>> {
-    let keys = [("m.tenant_id", Value::Id(tenant.0)), ("m.plugin_group_id", Value::Id(group.0))];
+    let keys = [("m.tenant_id", Value::Id(tenant.0)), ("m.plugin_group_id", Value::Id(group))];
     list(db, &MEMBER_LIST, &keys, query, key).await
-}
-
-/// The rules that name the group, oldest first: at most six, to be named.
-pub async fn plugin_group_rule_list(db: &mut impl Executor, group: &PluginGroup) -> Result<Vec<Slug>> {
-    let query = "SELECT slug FROM entitlement WHERE tenant_id = $1 AND plugin_group_id = $2 ORDER BY create_time, id LIMIT 6";
-    on!(db, |c| sqlx::query_scalar(query).bind(group.tenant_id).bind(group.id).fetch_all(c))
-}
-
-/// Holds a group until the transaction ends, so that it is not deleted meanwhile; whether it lives.
-pub async fn plugin_group_hold(tx: &mut Tx<'_>, tenant: TenantId, id: PluginGroupId) -> Result<bool> {
-    let query = "UPDATE plugin_group SET revision = revision WHERE tenant_id = $1 AND id = $2 AND delete_time IS NULL";
-    Ok(execute!(tx, sqlx::query(query).bind(tenant).bind(id))? == 1)
 }
 
 /// How many plugins are in a group, listed or not.

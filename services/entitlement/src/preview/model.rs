@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use ::decision::{
-    Change, Comparison, Decision, Group, Level, Moved, Principal, Role, Rule, Shift, Snapshot, Target,
+    Change, Comparison, Decision, Group, Level, Moved, PluginGroup, Principal, Role, Rule, SeatPool, Shift,
+    Snapshot, Target,
 };
 use catalog::model::Stage as Released;
 use kernel::{
@@ -48,6 +49,12 @@ pub enum Proposal {
     Suspended { principal: String, suspended: bool },
     /// A plugin is of another stage.
     Stage { plugin: String, stage: Released },
+    /// A principal is given a seat, or has it taken away.
+    SeatHolder(Link),
+    /// A plugin is put into a plugin group, or taken out.
+    PluginGroupMember(Link),
+    /// An app has a connector of the tenant's own, or has not.
+    Binding { plugin: String, app: String, bound: bool },
 }
 
 /// Something in something else.
@@ -68,6 +75,8 @@ pub struct Draft {
     groups: BTreeMap<String, Group>,
     principals: BTreeMap<String, Principal>,
     plugins: BTreeMap<String, ::decision::Plugin>,
+    pools: BTreeMap<String, SeatPool>,
+    plugin_groups: BTreeMap<String, PluginGroup>,
     rules: Vec<Change>,
 }
 
@@ -114,18 +123,37 @@ impl Draft {
         self.plugins.get_mut(id)
     }
 
+    /// A seat pool.
+    pub fn pool(&mut self, now: &Snapshot, id: &str) -> Option<&mut SeatPool> {
+        if !self.pools.contains_key(id) {
+            self.pools.insert(id.to_owned(), now.seat_pool(id)?);
+        }
+        self.pools.get_mut(id)
+    }
+
+    /// A plugin group.
+    pub fn plugin_group(&mut self, now: &Snapshot, id: &str) -> Option<&mut PluginGroup> {
+        if !self.plugin_groups.contains_key(id) {
+            self.plugin_groups.insert(id.to_owned(), now.plugin_group(id)?);
+        }
+        self.plugin_groups.get_mut(id)
+    }
+
     /// All of it.
     pub fn changes(self) -> Vec<Change> {
         let roles = self.roles.into_values().map(Change::PutRole);
         let groups = self.groups.into_values().map(Change::PutGroup);
         let principals = self.principals.into_values().map(Change::PutPrincipal);
         let plugins = self.plugins.into_values().map(Change::PutPlugin);
-        roles.chain(groups).chain(principals).chain(plugins).chain(self.rules).collect()
+        let pools = self.pools.into_values().map(Change::PutSeatPool);
+        let plugin_groups = self.plugin_groups.into_values().map(Change::PutPluginGroup);
+        let people = roles.chain(groups).chain(principals).chain(pools);
+        people.chain(plugins).chain(plugin_groups).chain(self.rules).collect()
     }
 }
 
 /// Puts `id` into a set, or takes it out.
-pub fn set(list: &mut Vec<String>, id: &str, there: bool) {
+pub fn put(list: &mut Vec<String>, id: &str, there: bool) {
     list.retain(|one| one != id);
     if there {
         list.push(id.to_owned());

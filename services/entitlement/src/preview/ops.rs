@@ -19,9 +19,10 @@ use kernel::{
 use tokio::sync::Semaphore;
 
 use super::model::{
-    Difference, Draft, Link, MOST, MOST_NAMES, MOST_RULES, NAMES, Proposal, RuleChange, diff, rule, set,
+    Difference, Draft, Link, MOST, MOST_NAMES, MOST_RULES, NAMES, Proposal, RuleChange, diff, put, rule,
 };
 use crate::{
+    binding,
     decision::{
         facts::store::engine_stage,
         live::{Loaded, Policies},
@@ -31,6 +32,9 @@ use crate::{
         ops::{pool_find, target_find, whom_find},
         store,
     },
+    plugin_group::model::PluginGroups,
+    seat_pool::model::SeatPools,
+    set,
     stage_override::{model::effective, store::override_find},
 };
 
@@ -41,6 +45,9 @@ const PREVIEW: Action = action("provost.entitlement.v1.EntitlementService/Previe
 const DIFF: Action = action("provost.entitlement.v1.EntitlementService/DiffPolicies", "diff");
 /// What previews can be asked for.
 pub const ACTIONS: &[Action] = &[PREVIEW, DIFF];
+
+/// The form of a plugin's name.
+const PLUGIN: &str = "marketplaces/{}/plugins/{}";
 
 /// Comparisons at the same time: each takes a processor for itself, and decisions go first.
 static TURNS: Semaphore = Semaphore::const_new(2);
@@ -239,7 +246,36 @@ async fn look_up(db: &mut Reader, tenant: &TenantRef, change: &Proposal, seen: &
             seen.held.extend(own.map(|own| (plugin.clone(), own.stage)));
             Ok(())
         }
+        Proposal::SeatHolder(link) => {
+            let slug = own(tenant, "changes.name", "seatPools", &link.name)?;
+            let pool = set::ops::find::<SeatPools>(db, tenant, &slug).await?;
+            pool.stamp.alive(&link.name).map(drop)
+        }
+        Proposal::PluginGroupMember(link) => {
+            let slug = own(tenant, "changes.name", "pluginGroups", &link.name)?;
+            let group = set::ops::find::<PluginGroups>(db, tenant, &slug).await?;
+            group.stamp.alive(&link.name).map(drop)
+        }
+        Proposal::Binding { plugin, app, bound } => bindable(db, tenant, (plugin, app), *bound).await,
     }
+}
+
+/// Refuses what could not be bound, and to unbind what is not.
+async fn bindable(
+    db: &mut Reader,
+    tenant: &TenantRef,
+    (plugin, app): (&str, &str),
+    bound: bool,
+) -> Result<()> {
+    let [marketplace, slug] = name::parse("changes.plugin", PLUGIN, plugin)?;
+    let found = catalog::store::plugin_get(db, &marketplace, &slug).await?;
+    let listed = found.filter(|plugin| plugin.delete_time.is_none());
+    binding::model::bindable(&listed.ok_or_else(|| Error::not_found("plugin", plugin))?, app)?;
+    let is_bound = binding::store::binding_find(db, tenant.id, plugin, app).await?.is_some();
+    if bound || is_bound {
+        return Ok(());
+    }
+    Err(Error::not_found("connector binding", format!("{plugin}/apps/{}", clip(app))))
 }
 
 async fn living_role(db: &mut impl Executor, tenant: &TenantRef, name: &str) -> Result<()> {
@@ -269,33 +305,49 @@ fn propose(
             if member.contains("/groups/") {
                 let group = own(tenant, "changes.member", "groups", member)?;
                 now.group(group.as_str()).ok_or_else(|| Error::not_found("group", member))?;
-                set(&mut draft.role(now, id.as_str()).ok_or_else(missing)?.groups, group.as_str(), *there);
+                put(&mut draft.role(now, id.as_str()).ok_or_else(missing)?.groups, group.as_str(), *there);
             } else {
                 let who = known(now, tenant, member)?;
-                set(&mut draft.role(now, id.as_str()).ok_or_else(missing)?.principals, who.as_str(), *there);
+                put(&mut draft.role(now, id.as_str()).ok_or_else(missing)?.principals, who.as_str(), *there);
             }
         }
         Proposal::GroupMember(Link { name, member, there }) => {
             let id = own(tenant, "changes.name", "groups", name)?;
             let who = known(now, tenant, member)?;
             let group = draft.group(now, id.as_str()).ok_or_else(|| Error::not_found("group", name))?;
-            set(&mut group.principals, who.as_str(), *there);
+            put(&mut group.principals, who.as_str(), *there);
         }
         Proposal::Inclusion(Link { name, member, there }) => {
             let id = own(tenant, "changes.name", "roles", name)?;
             let included = own(tenant, "changes.member", "roles", member)?;
             let role = draft.role(now, id.as_str()).ok_or_else(|| Error::not_found("role", name))?;
-            set(&mut role.includes, included.as_str(), *there);
+            put(&mut role.includes, included.as_str(), *there);
         }
         Proposal::Suspended { principal, suspended } => {
             let who = known(now, tenant, principal)?;
             let missing = || Error::not_found("principal", principal);
             draft.principal(now, who.as_str()).ok_or_else(missing)?.suspended = *suspended;
         }
+        Proposal::SeatHolder(Link { name, member, there }) => {
+            let id = own(tenant, "changes.name", "seatPools", name)?;
+            let who = known(now, tenant, member)?;
+            let pool = draft.pool(now, id.as_str()).ok_or_else(|| Error::not_found("seat pool", name))?;
+            put(&mut pool.holders, who.as_str(), *there);
+        }
+        Proposal::PluginGroupMember(Link { name, member, there }) => {
+            let id = own(tenant, "changes.name", "pluginGroups", name)?;
+            let plugin = engine_plugin("changes.member", member)?;
+            now.plugin(&plugin).ok_or_else(|| Error::not_found("plugin", member))?;
+            let group = draft.plugin_group(now, id.as_str());
+            put(&mut group.ok_or_else(|| Error::not_found("plugin group", name))?.plugins, &plugin, *there);
+        }
+        Proposal::Binding { plugin, app, bound } => {
+            let found = draft.plugin(now, &engine_plugin("changes.plugin", plugin)?);
+            let found = found.ok_or_else(|| Error::not_found("plugin", plugin))?;
+            put(&mut found.missing, app, !*bound);
+        }
         Proposal::Stage { plugin, stage } => {
-            const FORM: &str = "marketplaces/{}/plugins/{}";
-            let [marketplace, slug] = name::parse("changes.set_plugin_stage.plugin", FORM, plugin)?;
-            let found = draft.plugin(now, &format!("{marketplace}/{slug}"));
+            let found = draft.plugin(now, &engine_plugin("changes.set_plugin_stage.plugin", plugin)?);
             let found = found.ok_or_else(|| Error::not_found("plugin", plugin))?;
             found.stage = engine_stage(effective(*stage, held.get(plugin).copied()));
             // a sunset is said anew with every stage
@@ -303,6 +355,12 @@ fn propose(
         }
     }
     Ok(())
+}
+
+/// What the engine calls a plugin.
+fn engine_plugin(field: &str, plugin: &str) -> Result<String> {
+    let [marketplace, slug] = name::parse(field, PLUGIN, plugin)?;
+    Ok(format!("{marketplace}/{slug}"))
 }
 
 /// A principal of the tenant that is there.

@@ -46,6 +46,16 @@ fn proposal(change: Option<pb::proposed_change::Change>) -> Result<Proposal> {
             let stage = stage(proposed.stage)?;
             Proposal::Stage { plugin: proposed.plugin, stage }
         }
+        Some(Change::AddSeatHolder(member)) => Proposal::SeatHolder(link(member, true)),
+        Some(Change::RemoveSeatHolder(member)) => Proposal::SeatHolder(link(member, false)),
+        Some(Change::AddPluginGroupMember(member)) => Proposal::PluginGroupMember(link(member, true)),
+        Some(Change::RemovePluginGroupMember(member)) => Proposal::PluginGroupMember(link(member, false)),
+        Some(Change::BindConnector(pb::ProposedBinding { plugin, app })) => {
+            Proposal::Binding { plugin, app, bound: true }
+        }
+        Some(Change::UnbindConnector(pb::ProposedBinding { plugin, app })) => {
+            Proposal::Binding { plugin, app, bound: false }
+        }
     })
 }
 

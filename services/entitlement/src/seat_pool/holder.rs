@@ -8,10 +8,11 @@ use kernel::{
 };
 
 use super::{
-    model::SeatHolder,
-    ops::{action, find, parse},
+    model::{SeatHolder, SeatPools},
+    ops::action,
     store,
 };
+use crate::set::{model::parse, ops::find};
 use tenancy::{principal, sibling::sibling};
 
 pub(super) const ADD: Action =
@@ -23,7 +24,7 @@ pub(super) const LIST: Action =
 
 /// Gives a living principal of the tenant a seat of a living pool.
 pub async fn seat_holder_add(ctx: &Ctx, name: &str, holder: &str) -> Result<SeatHolder> {
-    let (tenant, slug) = parse("name", name)?;
+    let (tenant, slug) = parse::<SeatPools>("name", name)?;
     let scope = ctx.tenant("name", &tenant).await?;
     let permit = ctx.authorize(ADD, &scope).await?;
     let mut tx = ctx.begin(&permit).await?;
@@ -31,7 +32,7 @@ pub async fn seat_holder_add(ctx: &Ctx, name: &str, holder: &str) -> Result<Seat
         return Ok(first);
     }
     let tenant = scope.tenant()?;
-    let pool = find(&mut tx, tenant, &slug).await?;
+    let pool = find::<SeatPools>(&mut tx, tenant, &slug).await?;
     pool.stamp.alive(pool.name())?;
     let principal = sibling(tenant, "holder", "principal", holder)?;
     let principal = principal::ops::find(&mut tx, tenant.id.0, &principal).await?;
@@ -50,7 +51,7 @@ pub async fn seat_holder_add(ctx: &Ctx, name: &str, holder: &str) -> Result<Seat
 
 /// Takes a seat away, of a deleted pool too, and returns what it was.
 pub async fn seat_holder_remove(ctx: &Ctx, name: &str, holder: &str) -> Result<SeatHolder> {
-    let (tenant, slug) = parse("name", name)?;
+    let (tenant, slug) = parse::<SeatPools>("name", name)?;
     let scope = ctx.tenant("name", &tenant).await?;
     let permit = ctx.authorize(REMOVE, &scope).await?;
     let mut tx = ctx.begin(&permit).await?;
@@ -58,7 +59,7 @@ pub async fn seat_holder_remove(ctx: &Ctx, name: &str, holder: &str) -> Result<S
         return Ok(first);
     }
     let tenant = scope.tenant()?;
-    let pool = find(&mut tx, tenant, &slug).await?;
+    let pool = find::<SeatPools>(&mut tx, tenant, &slug).await?;
     let principal = sibling(tenant, "holder", "principal", holder)?;
     let removed = store::seat_holder_get(&mut tx, &pool, &principal).await?;
     let removed = removed.ok_or_else(|| Error::not_found("seat holder", holder))?;
@@ -69,10 +70,10 @@ pub async fn seat_holder_remove(ctx: &Ctx, name: &str, holder: &str) -> Result<S
 
 /// Lists who holds a seat of `parent`, a pool, deleted or not.
 pub async fn seat_holder_list(ctx: &Ctx, parent: &str, query: &ListQuery) -> Result<Page<SeatHolder>> {
-    let (tenant, slug) = parse("parent", parent)?;
+    let (tenant, slug) = parse::<SeatPools>("parent", parent)?;
     let scope = ctx.tenant("parent", &tenant).await?;
     ctx.authorize(LIST, &scope).await?;
     let mut db = ctx.read().await?;
-    let pool = find(&mut db, scope.tenant()?, &slug).await?;
+    let pool = find::<SeatPools>(&mut db, scope.tenant()?, &slug).await?;
     store::seat_holder_list(&mut db, pool.tenant_id, pool.id, query, &ctx.kernel().page_key).await
 }

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use kernel::{Kernel, Result, audit::Resource as _, db::list::ListQuery, list_query, mask::Mask};
+use kernel::{Kernel, Result, audit::Resource as _, list_query, mask::Mask};
 use proto::seat_pool::v1::{self as pb, seat_pool_service_server::SeatPoolService};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
     holder,
-    model::{NewSeatPool, SeatHolder, SeatPool, SeatPoolPatch},
+    model::{SeatHolder, SeatPool, SeatPools},
+};
+use crate::set::{
+    model::{NewSet, SetPatch},
     ops,
 };
 
@@ -23,7 +26,7 @@ impl SeatPoolService for SeatPoolRpc {
     ) -> Result<Response<pb::SeatPool>, Status> {
         self.0
             .serve(request, |ctx, r| async move {
-                ops::seat_pool_create(&ctx, &r.parent, new(r.seat_pool_id, r.seat_pool)).await
+                ops::set_create::<SeatPools>(&ctx, &r.parent, new(r.seat_pool_id, r.seat_pool)).await
             })
             .await
     }
@@ -32,7 +35,7 @@ impl SeatPoolService for SeatPoolRpc {
         &self,
         request: Request<pb::GetSeatPoolRequest>,
     ) -> Result<Response<pb::SeatPool>, Status> {
-        self.0.serve(request, |ctx, r| async move { ops::seat_pool_get(&ctx, &r.name).await }).await
+        self.0.serve(request, |ctx, r| async move { ops::set_get::<SeatPools>(&ctx, &r.name).await }).await
     }
 
     async fn list_seat_pools(
@@ -41,7 +44,7 @@ impl SeatPoolService for SeatPoolRpc {
     ) -> Result<Response<pb::ListSeatPoolsResponse>, Status> {
         self.0
             .serve(request, |ctx, r| async move {
-                let page = ops::seat_pool_list(&ctx, &r.parent, &list_query!(r, show_deleted)).await?;
+                let page = ops::set_list::<SeatPools>(&ctx, &r.parent, &list_query!(r, show_deleted)).await?;
                 let seat_pools = page.items.into_iter().map(Into::into).collect();
                 Ok(pb::ListSeatPoolsResponse { seat_pools, next_page_token: page.next_page_token })
             })
@@ -56,7 +59,7 @@ impl SeatPoolService for SeatPoolRpc {
             .serve(request, |ctx, r| async move {
                 let pool = r.seat_pool.unwrap_or_default();
                 let (name, etag) = (pool.name.clone(), pool.etag.clone());
-                ops::seat_pool_update(&ctx, &name, &etag, patch(pool, r.update_mask.as_ref())?).await
+                ops::set_update::<SeatPools>(&ctx, &name, &etag, patch(pool, r.update_mask.as_ref())?).await
             })
             .await
     }
@@ -66,7 +69,10 @@ impl SeatPoolService for SeatPoolRpc {
         request: Request<pb::DeleteSeatPoolRequest>,
     ) -> Result<Response<pb::SeatPool>, Status> {
         self.0
-            .serve(request, |ctx, r| async move { ops::seat_pool_delete(&ctx, &r.name, &r.etag).await })
+            .serve(
+                request,
+                |ctx, r| async move { ops::set_delete::<SeatPools>(&ctx, &r.name, &r.etag).await },
+            )
             .await
     }
 
@@ -75,7 +81,10 @@ impl SeatPoolService for SeatPoolRpc {
         request: Request<pb::UndeleteSeatPoolRequest>,
     ) -> Result<Response<pb::SeatPool>, Status> {
         self.0
-            .serve(request, |ctx, r| async move { ops::seat_pool_undelete(&ctx, &r.name, &r.etag).await })
+            .serve(
+                request,
+                |ctx, r| async move { ops::set_undelete::<SeatPools>(&ctx, &r.name, &r.etag).await },
+            )
             .await
     }
 
@@ -106,9 +115,7 @@ impl SeatPoolService for SeatPoolRpc {
     ) -> Result<Response<pb::ListSeatHoldersResponse>, Status> {
         self.0
             .serve(request, |ctx, r| async move {
-                let query =
-                    ListQuery { page_size: r.page_size, page_token: r.page_token, ..ListQuery::default() };
-                let page = holder::seat_holder_list(&ctx, &r.parent, &query).await?;
+                let page = holder::seat_holder_list(&ctx, &r.parent, &list_query!(r)).await?;
                 let holders = page.items.into_iter().map(Into::into).collect();
                 Ok(pb::ListSeatHoldersResponse { holders, next_page_token: page.next_page_token })
             })
@@ -116,14 +123,14 @@ impl SeatPoolService for SeatPoolRpc {
     }
 }
 
-fn new(id: String, pool: Option<pb::SeatPool>) -> NewSeatPool {
+fn new(id: String, pool: Option<pb::SeatPool>) -> NewSet {
     let pool = pool.unwrap_or_default();
-    NewSeatPool { id, display_name: pool.display_name, description: pool.description }
+    NewSet { id, display_name: pool.display_name, description: pool.description }
 }
 
-fn patch(pool: pb::SeatPool, mask: Option<&prost_types::FieldMask>) -> Result<SeatPoolPatch> {
+fn patch(pool: pb::SeatPool, mask: Option<&prost_types::FieldMask>) -> Result<SetPatch> {
     let mask = Mask::new(mask, &["display_name", "description"])?;
-    Ok(SeatPoolPatch {
+    Ok(SetPatch {
         display_name: mask.pick("display_name", pool.display_name),
         description: mask.pick("description", pool.description),
     })

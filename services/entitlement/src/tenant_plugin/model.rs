@@ -1,5 +1,7 @@
 //! What a plugin is to a tenant, without any I/O.
 
+use std::collections::HashSet;
+
 use catalog::model::{App, JsonList, Stage};
 use kernel::{
     Error, Result,
@@ -51,6 +53,16 @@ pub struct Listed {
     pub override_stage: Option<String>,
 }
 
+/// The apps that a tenant has bound, by name of the plugin and key.
+#[derive(Clone, Debug, Default)]
+pub struct Bound(pub HashSet<(String, String)>);
+
+impl Bound {
+    fn has(&self, plugin: &str, app: &str) -> bool {
+        self.0.contains(&(plugin.to_owned(), app.to_owned()))
+    }
+}
+
 /// Which ones are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wish {
@@ -71,6 +83,15 @@ impl Wish {
         Ok(Self { marketplace, is_ready })
     }
 
+    /// What the list of them is called.
+    pub const fn list_name(&self) -> &'static str {
+        match self.is_ready {
+            None => "plugins of tenants",
+            Some(true) => "ready plugins of tenants",
+            Some(false) => "plugins of tenants that are not ready",
+        }
+    }
+
     /// Whether a plugin is among them.
     pub fn wants(&self, plugin: &TenantPlugin) -> bool {
         self.is_ready.is_none_or(|is_ready| is_ready == plugin.is_ready())
@@ -79,16 +100,11 @@ impl Wish {
 
 impl TenantPlugin {
     /// From what is stored and which of the plugin's apps are bound, at `now`.
-    pub fn new(
-        tenant: &Slug,
-        listed: Listed,
-        is_bound: impl Fn(&str, &str) -> bool,
-        now: Time,
-    ) -> Result<Self> {
+    pub fn new(tenant: &Slug, listed: Listed, bound: &Bound, now: Time) -> Result<Self> {
         let plugin = format!("marketplaces/{}/plugins/{}", listed.marketplace, listed.plugin);
         let templated = listed.apps.0.iter().filter(|app| app.templated).map(|app| app.key.as_str());
         let mut missing_apps: Vec<_> =
-            missing(templated, |app| is_bound(&plugin, app)).map(str::to_owned).collect();
+            missing(templated, |app| bound.has(&plugin, app)).map(str::to_owned).collect();
         missing_apps.sort_unstable();
         let own = listed.override_stage.map(Stage::try_from).transpose()?;
         let platform_stage = listed.stage.at(listed.sunset_time, now);

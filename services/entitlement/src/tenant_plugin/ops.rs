@@ -1,19 +1,18 @@
 //! The use cases of plugins as tenants have them. They are read from the tables: what is bound a moment ago is in them.
 
-use std::collections::HashSet;
-
 use kernel::{
     Ctx, Result,
     authz::{Action, Class},
-    clock::Time,
-    db::{Reader, list::Page},
-    ids::Slug,
-    page::{self, Cursor},
-    scope::{Scope, ScopeKind, TenantRef},
+    db::{
+        Reader,
+        list::{ListQuery, Page},
+    },
+    page,
+    scope::{ScopeKind, TenantRef},
 };
 
 use super::{
-    model::{self, TenantPlugin, Wish},
+    model::{self, Bound, TenantPlugin, Wish},
     store,
 };
 use crate::decision::facts::store::bound_list;
@@ -31,56 +30,43 @@ pub async fn tenant_plugin_get(ctx: &Ctx, name: &str) -> Result<TenantPlugin> {
     let (tenant, plugin) = model::parse(name)?;
     let scope = ctx.tenant("name", &tenant).await?;
     ctx.authorize(GET, &scope).await?;
-    let mut db = ctx.kernel().db.snapshot().await?;
-    let found = read(&mut db, scope.tenant()?, Some(&plugin), ctx.now()).await?.pop();
-    found.ok_or_else(|| model::unknown(name))
+    let (tenant, mut db) = (scope.tenant()?, ctx.kernel().db.snapshot().await?);
+    let listed = store::listed_get(&mut db, tenant.id, &plugin).await?;
+    let bound = bound(&mut db, tenant, Some(&plugin)).await?;
+    let listed = listed.ok_or_else(|| model::unknown(name))?;
+    TenantPlugin::new(&tenant.slug, listed, &bound, ctx.now())
 }
 
-/// Lists the listed plugins as a tenant has them, by name.
+/// Lists the listed plugins as a tenant has them.
 pub async fn tenant_plugin_list(
     ctx: &Ctx,
     parent: &str,
     wish: &Wish,
-    (page_size, page_token): (i32, &str),
+    mut query: ListQuery,
 ) -> Result<Page<TenantPlugin>> {
     let scope = ctx.tenant("parent", parent).await?;
     ctx.authorize(LIST, &scope).await?;
-    let size = usize::try_from(page::size(page_size)?).unwrap_or(usize::MAX);
-    let (question, key) = (question(&scope, wish), &ctx.kernel().page_key);
-    let after = match page_token {
-        "" => String::new(),
-        token => key.open(&question, token)?.text,
-    };
+    let (tenant, key) = (scope.tenant()?, &ctx.kernel().page_key);
+    let size = usize::try_from(page::size(query.page_size)?).unwrap_or(usize::MAX);
     let mut db = ctx.kernel().db.snapshot().await?;
-    let mut items = read(&mut db, scope.tenant()?, None, ctx.now()).await?;
-    let below = wish.marketplace.as_ref().map(|slug| format!("marketplaces/{slug}/"));
-    items.retain(|p| {
-        below.as_ref().is_none_or(|below| p.plugin.starts_with(below)) && p.name > after && wish.wants(p)
-    });
-    items.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    let more = items.len() > size;
-    items.truncate(size);
-    let next_page_token = match items.last().filter(|_| more) {
-        Some(last) => key.seal(&question, Cursor { text: last.name.clone(), int: 0, id: scope.id() })?,
-        None => String::new(),
-    };
-    Ok(Page { items, next_page_token })
+    let bound = bound(&mut db, tenant, None).await?;
+    let mut items = Vec::new();
+    // who waits for connectors is not for SQL to say: pages are read until one is full
+    loop {
+        query.page_size = i32::try_from(size - items.len()).unwrap_or(i32::MAX);
+        let page = store::listed_page(&mut db, tenant.id, wish, &query, key).await?;
+        for listed in page.items {
+            let plugin = TenantPlugin::new(&tenant.slug, listed, &bound, ctx.now())?;
+            items.extend(Some(plugin).filter(|plugin| wish.wants(plugin)));
+        }
+        query.page_token.clone_from(&page.next_page_token);
+        if query.page_token.is_empty() || items.len() >= size {
+            return Ok(Page { items, next_page_token: page.next_page_token });
+        }
+    }
 }
 
-/// What a page token is bound to.
-fn question(scope: &Scope, wish: &Wish) -> String {
-    let of = wish.marketplace.as_ref().map_or("", Slug::as_str);
-    format!("plugins of {}|{of}|{:?}", scope.id(), wish.is_ready)
-}
-
-async fn read(
-    db: &mut Reader,
-    tenant: &TenantRef,
-    only: Option<&str>,
-    now: Time,
-) -> Result<Vec<TenantPlugin>> {
-    let listed = store::listed_list(db, tenant.id, only).await?;
-    let bound: HashSet<(String, String)> = bound_list(db, tenant.id, only).await?.into_iter().collect();
-    let is_bound = |plugin: &str, app: &str| bound.contains(&(plugin.to_owned(), app.to_owned()));
-    listed.into_iter().map(|listed| TenantPlugin::new(&tenant.slug, listed, is_bound, now)).collect()
+/// The apps that the tenant has bound, of all plugins or of one.
+async fn bound(db: &mut Reader, tenant: &TenantRef, only: Option<&str>) -> Result<Bound> {
+    Ok(Bound(bound_list(db, tenant.id, only).await?.into_iter().collect()))
 }

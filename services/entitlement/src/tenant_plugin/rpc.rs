@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernel::{Kernel, Result, error::Error};
+use kernel::{Kernel, Result, error::Error, list_query};
 use proto::{
     catalog::v1::Stage,
     tenant_plugin::v1::{self as pb, tenant_plugin_service_server::TenantPluginService},
@@ -33,8 +33,7 @@ impl TenantPluginService for TenantPluginRpc {
         self.0
             .serve(request, |ctx, r| async move {
                 let wish = Wish::new(&r.marketplace, is_ready(r.readiness)?)?;
-                let paging = (r.page_size, r.page_token.as_str());
-                let page = ops::tenant_plugin_list(&ctx, &r.parent, &wish, paging).await?;
+                let page = ops::tenant_plugin_list(&ctx, &r.parent, &wish, list_query!(r)).await?;
                 let tenant_plugins = page.items.into_iter().map(Into::into).collect();
                 Ok(pb::ListTenantPluginsResponse { tenant_plugins, next_page_token: page.next_page_token })
             })

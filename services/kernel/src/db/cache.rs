@@ -1,6 +1,7 @@
 //! Rows that were read, for as long as they are true. The embedded database is written by this process alone: every
 //! commit ends what was remembered of its scope, before it is acknowledged. A shared database is always asked, but for
-//! what a tenant's name means: like a token, that is trusted for the moment that the configuration allows.
+//! what a tenant's name means and to whom usage is attributed: like a token, those are trusted for the moment that the
+//! configuration allows.
 
 use std::{
     any::Any,
@@ -26,14 +27,18 @@ type Key = (&'static str, Uuid, String);
 /// The scope's count and the time when the row was read, and the row.
 type Row = (u64, Instant, Arc<dyn Any + Send + Sync>);
 
-/// The one kind of row that is remembered of a shared database.
+/// What a tenant's name means.
 pub const TENANT: &str = "tenant";
+/// To whom the usage of a principal is attributed.
+pub const USAGE_HOLDER: &str = "usage_holder";
+/// The kinds of rows that are remembered of a shared database.
+const SHARED: [&str; 2] = [TENANT, USAGE_HOLDER];
 
 /// Remembers rows by scope.
 pub struct RowCache {
     rows: Cache<Key, Row>,
     changes: Vec<AtomicU64>,
-    /// How long a tenant is trusted where others may change it; none where only this process can.
+    /// How long the [`SHARED`] kinds are trusted where others may change them; none where only this process can.
     shared: Option<Duration>,
 }
 
@@ -55,7 +60,7 @@ impl RowCache {
         T: Send + Sync + 'static,
         F: Future<Output = Result<T>>,
     {
-        if self.shared.is_some() && kind != TENANT {
+        if self.shared.is_some() && !SHARED.contains(&kind) {
             return load().await.map(Arc::new);
         }
         let key = (kind, scope, id.to_owned());
@@ -69,7 +74,8 @@ impl RowCache {
             return Ok(row);
         }
         let asked = Instant::now();
-        let row = Arc::new(load().await?);
+        // beside: a query takes no room in the calls whose row is remembered
+        let row = Arc::new(Box::pin(load()).await?);
         self.rows.insert(key, (count, asked, Arc::clone(&row) as Arc<dyn Any + Send + Sync>));
         Ok(row)
     }

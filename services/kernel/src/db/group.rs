@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use sqlx::{
@@ -35,6 +35,8 @@ pub(super) struct Writer {
     waiting: Arc<AtomicUsize>,
     /// Rings after a commit.
     changed: Arc<Notify>,
+    /// Whether the last commit did not get to the disk, for a reason that is the disk's.
+    failing: Arc<AtomicBool>,
     /// Whoever moves the write-ahead log into the database: SQLite refuses two at a time.
     moving: Arc<Mutex<()>>,
 }
@@ -52,6 +54,7 @@ pub(super) struct State {
     /// What is done for each of them, and for the last, once it is known how their commit ended.
     known: Vec<Known>,
     changed: Arc<Notify>,
+    failing: Arc<AtomicBool>,
 }
 
 /// One transaction's turn on the connection.
@@ -64,7 +67,7 @@ pub struct WriterTx {
 impl Writer {
     pub(super) async fn open(options: &SqliteConnectOptions) -> Result<Self> {
         let conn = SqliteConnection::connect_with(options).await?;
-        let changed = Arc::new(Notify::new());
+        let (changed, failing) = (Arc::new(Notify::new()), Arc::<AtomicBool>::default());
         let state = State {
             conn,
             open: false,
@@ -73,13 +76,25 @@ impl Writer {
             group: Vec::new(),
             known: Vec::new(),
             changed: Arc::clone(&changed),
+            failing: Arc::clone(&failing),
         };
         Ok(Self {
             state: Arc::new(Mutex::new(state)),
             waiting: Arc::default(),
             changed,
+            failing,
             moving: Arc::default(),
         })
+    }
+
+    /// Whether what is written gets to the disk: told by the last commit and, where that failed, by a new one.
+    pub(super) async fn probe(&self) -> Result<()> {
+        if !self.failing.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let mut tx = self.begin(Kind::Derived).await?;
+        sqlx::query("UPDATE deployment SET id = id").execute(tx.conn()).await?;
+        tx.commit(Box::new(|_| {})).await
     }
 
     /// Rings after every commit.
@@ -146,7 +161,7 @@ impl Writer {
                     // the others of the group hear of it themselves
                     let _ = state.flush().await;
                 }
-                return Err(Error::from(error));
+                return Err(state.failed(error));
             }
             state.turn = false;
             writer.on_disk(state).await
@@ -212,6 +227,15 @@ impl State {
         }
     }
 
+    /// Notes a failure that is the disk's.
+    fn failed(&self, error: sqlx::Error) -> Error {
+        let error = Error::from(error);
+        if matches!(error, Error::DatabaseUnavailable { .. }) {
+            self.failing.store(true, Ordering::SeqCst);
+        }
+        error
+    }
+
     /// Ends whatever is open: an unfinished turn is undone, finished ones are flushed.
     async fn settle(&mut self) -> Result<()> {
         self.undo_turn().await;
@@ -226,6 +250,7 @@ impl State {
         self.opening = false;
         let result = match committed {
             Ok(_) => {
+                self.failing.store(false, Ordering::SeqCst);
                 self.changed.notify_one();
                 Ok(())
             }
@@ -233,7 +258,7 @@ impl State {
             Err(_) if !was_open && group.is_empty() => Ok(()),
             Err(error) => {
                 let _ = self.conn.execute("ROLLBACK").await;
-                Err(Error::from(error))
+                Err(self.failed(error))
             }
         };
         for known in known {
@@ -262,7 +287,7 @@ impl WriterTx {
             state.known.push(known);
             if let Err(error) = state.conn.execute("RELEASE turn").await {
                 let _ = state.settle().await;
-                return Err(Error::from(error));
+                return Err(state.failed(error));
             }
             state.turn = false;
             writer.on_disk(state).await

@@ -1,19 +1,22 @@
 //! One transaction for the requests of a group: places, events, refusals, records.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use kernel::{Kernel, Result, db::tx::Tx, ids::TenantId};
-use std::sync::Arc;
 
 use super::{
     key::Digest,
-    model::{CONFLICT, Status},
+    model::{CONFLICT, Status, amounts_json},
     report::Report,
     store::{self, Placed, Reject},
     writer::{Checked, Job, day_of},
 };
 use crate::{
-    claim::{Claimant, claims_settle},
+    claim::{Claimant, claims_settle, settled},
     observation::{Seen, observations_store},
 };
 
@@ -101,7 +104,8 @@ impl<'j> Group<'j> {
                 payload: c.payload,
                 holder: c.holder,
                 event: &c.event,
-                counted,
+                dims: &c.dims,
+                amounts: amounts(c, counted),
             })
             .collect();
         let stored = store::event_insert_all(tx, tenant, now, &placed).await?;
@@ -169,6 +173,16 @@ impl<'j> Group<'j> {
         };
         self.jobs.iter().enumerate().map(of_job).collect()
     }
+}
+
+/// Its quantities, without those that another way tells.
+fn amounts(checked: &Checked, counted: bool) -> Cow<'_, str> {
+    if counted {
+        return Cow::Borrowed(&checked.amounts);
+    }
+    let mut values = checked.event.values.clone();
+    settled(&mut values);
+    Cow::Owned(amounts_json(&values))
 }
 
 fn claimant(checked: &Checked) -> Option<Claimant<'_>> {

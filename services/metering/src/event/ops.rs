@@ -8,7 +8,7 @@ use std::{
 use kernel::{
     Ctx, Result,
     authz::{Action, Class},
-    db::Executor,
+    db::{Executor, cache::USAGE_HOLDER},
     error::Error,
     ids::{PrincipalId, Slug, TenantId, clip},
     scope::{Scope, ScopeKind},
@@ -94,11 +94,14 @@ async fn admit(
 }
 
 fn keyed(tenant: TenantId, holder: Holder, event: UsageEvent, derived: bool) -> Checked {
+    let (dims, amounts) = (event.dims.to_json(), model::amounts_json(&event.values));
     Checked {
         key: dedupe_key(tenant, &event.source, &event.id),
-        payload: payload_key(&event, holder.principal),
+        payload: payload_key(&event, holder.principal, &dims, &amounts),
         holder,
         derived,
+        dims,
+        amounts,
         event,
     }
 }
@@ -175,18 +178,27 @@ impl Holders {
             return Ok(Ok(Holder::default()));
         }
         let Ok(slug) = Slug::parse("subject", slug) else { return Ok(Err(stranger(subject))) };
-        let mut db = self.ctx.read().await?;
-        let found = principal_get(&mut db, self.tenant.0, &slug).await?;
-        drop(db);
-        match found {
-            Some(principal) => self.holder(principal.id, slug.as_str()).await.map(Ok),
-            None => Ok(Err(stranger(subject))),
-        }
+        let load = || async {
+            let mut db = self.ctx.read().await?;
+            match principal_get(&mut db, self.tenant.0, &slug).await? {
+                Some(principal) => holder(&mut db, self.tenant, principal.id).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        Ok(self.remembered(slug.as_str(), load).await?.ok_or_else(|| stranger(subject)))
     }
 
     async fn holder(&self, id: PrincipalId, slug: &str) -> Result<Holder> {
-        let load = || async { holder(&mut self.ctx.read().await?, self.tenant, id).await };
-        self.ctx.row("usage_holder", &self.ctx.caller().home, slug, load).await.map(|holder| *holder)
+        let load = || async { holder(&mut self.ctx.read().await?, self.tenant, id).await.map(Some) };
+        let known = self.remembered(slug, load).await?;
+        Ok(known.unwrap_or(Holder { principal: Some(id), ..Holder::default() }))
+    }
+
+    async fn remembered<F>(&self, slug: &str, load: impl FnOnce() -> F) -> Result<Option<Holder>>
+    where
+        F: Future<Output = Result<Option<Holder>>>,
+    {
+        self.ctx.row(USAGE_HOLDER, &self.ctx.caller().home, slug, load).await.map(|holder| *holder)
     }
 }
 

@@ -1,5 +1,7 @@
 //! SQL of raw events: places, rows, and what was refused.
 
+use std::borrow::Cow;
+
 use kernel::{
     Result,
     clock::Time,
@@ -14,9 +16,8 @@ use uuid::Uuid;
 
 use super::{
     key::Digest,
-    model::{Holder, UsageEvent, amounts_json},
+    model::{Holder, UsageEvent},
 };
-use crate::claim::settled;
 
 /// What attribution needs to know of a principal.
 #[derive(Clone, Copy, Debug, sqlx::FromRow)]
@@ -67,20 +68,10 @@ pub struct Placed<'e> {
     pub holder: Holder,
     /// The event.
     pub event: &'e UsageEvent,
-    /// Whether what is told in several ways counts in its way.
-    pub counted: bool,
-}
-
-impl Placed<'_> {
+    /// Its dimensions, as stored.
+    pub dims: &'e str,
     /// What it counts, as stored.
-    fn amounts(&self) -> String {
-        if self.counted {
-            return amounts_json(&self.event.values);
-        }
-        let mut values = self.event.values.clone();
-        settled(&mut values);
-        amounts_json(&values)
-    }
+    pub amounts: Cow<'e, str>,
 }
 
 /// Stores the events whose key is not taken; returns how many those were.
@@ -126,8 +117,8 @@ async fn insert_values(
                 .bind(row.holder.unit)
                 .bind(row.event.time)
                 .bind(now)
-                .bind(row.event.dims.to_json())
-                .bind(row.amounts())
+                .bind(row.dims)
+                .bind(row.amounts.as_ref())
                 .bind(&row.event.attributes);
         }
         stored += query.execute(&mut *c).await?.rows_affected();
@@ -167,8 +158,8 @@ async fn insert_arrays(
         .bind(column!(|r| r.holder.role.map(|p| p.0)))
         .bind(column!(|r| r.holder.unit.map(|p| p.0)))
         .bind(column!(|r| r.event.time.micros()))
-        .bind(column!(|r| r.event.dims.to_json()))
-        .bind(column!(|r| r.amounts()))
+        .bind(column!(|r| r.dims))
+        .bind(column!(|r| r.amounts.as_ref()))
         .bind(column!(|r| r.event.attributes.as_str()))
         .execute(c)
         .await?;

@@ -59,6 +59,10 @@ pub struct Checked {
     pub holder: Holder,
     /// Made by us out of others: nobody hears of it.
     pub derived: bool,
+    /// Its dimensions, as stored.
+    pub dims: String,
+    /// Its quantities, as stored.
+    pub amounts: String,
     /// The event.
     pub event: UsageEvent,
 }

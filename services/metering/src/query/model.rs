@@ -9,7 +9,10 @@ use super::{
     filter::Filter,
     window::{Span, Window},
 };
-use crate::meter::{self, Aggregation, METERS, Meter};
+use crate::{
+    meter::{self, Aggregation, METERS, Meter},
+    rollup::fold::Level,
+};
 
 /// Most meters in a question.
 pub const MAX_METERS: usize = 32;
@@ -94,7 +97,10 @@ impl UsageQuery {
         checks.that("start_time", bounded, "must be set when `window` is");
         let open = asked.end.is_none();
         let start = asked.start.unwrap_or(Time::from_micros(0));
-        let end = asked.end.unwrap_or_else(|| now.plus(ahead));
+        // nothing is accepted beyond that; a whole day, so that no part of one is read event by event
+        let end = asked
+            .end
+            .unwrap_or_else(|| Level::Day.bucket(now.plus(ahead)).plus(std::time::Duration::from_hours(24)));
         checks.that("end_time", start < end, "must be after `start_time`");
         let by = &asked.group_by;
         let twice = by.iter().enumerate().any(|(at, d)| by.iter().skip(at + 1).any(|other| other == d));

@@ -3,11 +3,14 @@
 use kernel::{
     Ctx, Result,
     authz::{Action, Class},
+    db::list::Page,
     error::Error,
     ids::{Slug, TenantId, clip},
+    page::{self, Cursor},
     scope::{Scope, ScopeKind},
 };
 use tenancy::principal::{name::parse, store::principal_get};
+use uuid::Uuid;
 
 use super::{
     collect::{Collect, Directory, Place},
@@ -142,8 +145,21 @@ fn one_of(scope: &Scope, name: &str) -> Result<Option<Slug>> {
     Ok(Some(slug))
 }
 
-/// The built-in meters, sorted by key.
-pub async fn meter_list(ctx: &Ctx) -> Result<&'static [Meter]> {
+/// A page of the built-in meters, sorted by key.
+pub async fn meter_list(ctx: &Ctx, page_size: i32, page_token: &str) -> Result<Page<Meter>> {
+    const QUESTION: &str = "meters";
     ctx.authorize(LIST_METERS, &Scope::Platform).await?;
-    Ok(METERS)
+    let (size, key) = (usize::try_from(page::size(page_size)?).unwrap_or(usize::MAX), &ctx.kernel().page_key);
+    let after = match page_token {
+        "" => String::new(),
+        token => key.open(QUESTION, token)?.text,
+    };
+    let mut items: Vec<_> = METERS.iter().copied().filter(|m| *m.key > *after).collect();
+    let more = items.len() > size;
+    items.truncate(size);
+    let next_page_token = match items.last().filter(|_| more) {
+        Some(last) => key.seal(QUESTION, Cursor { text: last.key.to_owned(), int: 0, id: Uuid::nil() })?,
+        None => String::new(),
+    };
+    Ok(Page { items, next_page_token })
 }

@@ -264,6 +264,25 @@ pub async fn rollup_list(
     })
 }
 
+/// The first day (UTC) from `from` on that has an event or a sum.
+pub async fn day_first(db: &mut impl Executor, tenant: TenantId, from: Time) -> Result<Option<Time>> {
+    let query = "SELECT MIN(time) FROM usage_event WHERE tenant_id = $1 AND time >= $2";
+    let event: Option<Time> = on!(db, |c| sqlx::query_scalar(query).bind(tenant).bind(from).fetch_one(c))?;
+    let query = "SELECT MIN(bucket) FROM usage_rollup WHERE tenant_id = $1 AND meter = $2 AND bucket >= $3";
+    let mut first = event;
+    for meter in meter::METERS {
+        let sum: Option<Time> =
+            on!(db, |c| sqlx::query_scalar(query).bind(tenant).bind(meter.key).bind(from).fetch_one(c))?;
+        first = [first, sum].into_iter().flatten().min();
+    }
+    Ok(first.map(|time| Level::Day.bucket(time)))
+}
+
+/// Every tenant that has usage.
+pub async fn tenant_list(db: &mut impl Executor) -> Result<Vec<TenantId>> {
+    on!(db, |c| sqlx::query_scalar("SELECT tenant_id FROM usage_head ORDER BY tenant_id").fetch_all(c))
+}
+
 /// Adds sums to what is stored. A sum stays at the largest number that fits, where it is refused to whoever asks for it. Bitmaps take
 /// the place of those stored: read them first.
 pub async fn rollup_add_all(db: &mut impl Executor, tenant: TenantId, rows: &[(Key, Cell)]) -> Result<()> {

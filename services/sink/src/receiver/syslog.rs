@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use audit::https::{Reach, tls};
+use audit::https::{Reach, advised, tls};
 use kernel::{Result, audit::Resource as _, config::Sinks, error::Error};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
@@ -56,7 +56,9 @@ impl Syslog {
         }
         match timeout(PATIENCE, self.exchange(&frames)).await {
             Ok(Ok(())) => Outcome::Taken,
-            Ok(Err(error)) => Outcome::again(format!("`{}:{}`: {error}", self.host, self.port)),
+            Ok(Err(error)) => {
+                Outcome::again(format!("`{}:{}`: {}", self.host, self.port, advised(error.to_string())))
+            }
             Err(_) => Outcome::again(format!("`{}:{}`: it did not answer in time", self.host, self.port)),
         }
     }

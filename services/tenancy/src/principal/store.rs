@@ -90,6 +90,18 @@ pub async fn principal_get(db: &mut impl Executor, scope: Uuid, slug: &Slug) -> 
     .fetch_optional(c))
 }
 
+/// The first principals of a scope by identity, deleted or not.
+pub async fn principal_some(db: &mut impl Executor, scope: Uuid, limit: i64) -> Result<Vec<Principal>> {
+    on!(db, |c| sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM principal WHERE scope_id = $1 ORDER BY principal.id LIMIT $2"
+    ))
+    .bind(scope)
+    .bind(limit)
+    .fetch_all(c))
+}
+
 /// Writes all that can change, against the revision before.
 pub async fn principal_update(tx: &mut Tx<'_>, principal: &Principal) -> Result<()> {
     let query = "UPDATE principal SET display_name = $1, email = $2, unit_id = $3, state = $4, revision = $5, \

@@ -1,15 +1,18 @@
 //! What a tenant is and how it moves through its lifecycle, without any I/O.
 
+use std::time::Duration;
+
 use kernel::{
     Error, Result,
-    audit::Resource,
+    audit::{Resource, sealed::ERASED},
     check::Checks,
     clock::Time,
     ids::{Slug, TenantId},
-    scope::{PartnerRef, Scope, TenantRef},
+    scope::{ERASED as ERASED_STATE, PartnerRef, Scope, TenantRef},
     stamp::Stamp,
 };
 use serde::{Deserialize, Serialize};
+use sqlx::{Database, Decode, Type, error::BoxDynError};
 
 use super::contract::Contract;
 
@@ -29,6 +32,74 @@ pub enum TenantState {
     Suspended,
     /// Ended.
     Closed,
+}
+
+/// How far the erasure of a closed tenant's data is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantErasure {
+    /// It begins at its time.
+    Scheduled,
+    /// It is due and a legal hold stands against it.
+    Held,
+    /// It has begun.
+    Running,
+    /// It had begun when a legal hold came.
+    Stopped,
+    /// Nothing is left.
+    Done,
+}
+
+impl TenantErasure {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Scheduled, Self::Held, Self::Running, Self::Stopped, Self::Done];
+
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Held => "held",
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+            Self::Done => "done",
+        }
+    }
+
+    /// Whether something may be gone already.
+    pub fn has_begun(self) -> bool {
+        matches!(self, Self::Running | Self::Stopped | Self::Done)
+    }
+}
+
+impl TryFrom<String> for TenantErasure {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|e| e.as_str() == text);
+        found.ok_or_else(|| Error::internal(format!("tenant erasure `{text}` in the database")))
+    }
+}
+
+impl<DB: Database> Type<DB> for TenantErasure
+where
+    String: Type<DB>,
+{
+    fn type_info() -> DB::TypeInfo {
+        <String as Type<DB>>::type_info()
+    }
+
+    fn compatible(found: &DB::TypeInfo) -> bool {
+        <String as Type<DB>>::compatible(found)
+    }
+}
+
+impl<'r, DB: Database> Decode<'r, DB> for TenantErasure
+where
+    String: Decode<'r, DB>,
+{
+    fn decode(value: DB::ValueRef<'r>) -> Result<Self, BoxDynError> {
+        Ok(Self::try_from(String::decode(value)?)?)
+    }
 }
 
 /// What moves a tenant from one state to the next.
@@ -135,6 +206,12 @@ pub struct Tenant {
     pub state: TenantState,
     /// What was signed.
     pub contract: Option<Contract>,
+    /// When its data is erased; none while it is not closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erase_time: Option<Time>,
+    /// How far that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasure: Option<TenantErasure>,
     /// Revision and times.
     #[sqlx(flatten)]
     #[serde(flatten)]
@@ -177,6 +254,8 @@ impl Tenant {
             display_name: new.display_name,
             state: TenantState::Pipeline,
             contract: None,
+            erase_time: None,
+            erasure: None,
             stamp: Stamp::new(now),
         };
         tenant.checked()
@@ -185,6 +264,7 @@ impl Tenant {
     /// The tenant with other words.
     pub fn patched(&self, patch: TenantPatch, now: Time) -> Result<Self> {
         self.stamp.alive(self.name())?;
+        self.unerased()?;
         let tenant = Self {
             display_name: patch.display_name.unwrap_or_else(|| self.display_name.clone()),
             stamp: self.stamp.next(now),
@@ -228,12 +308,64 @@ impl Tenant {
         Ok(Self { state, stamp: self.stamp.next(now), ..self.clone() })
     }
 
+    /// The tenant, closed: its data is erased `keep` after now.
+    pub fn closed(&self, keep: Duration, now: Time) -> Result<Self> {
+        Ok(self.stepped(Step::Close, now)?.scheduled(keep, now))
+    }
+
+    /// The closed tenant with the time of its erasure, where it was closed before there was one.
+    #[must_use]
+    pub fn rescheduled(&self, keep: Duration, now: Time) -> Self {
+        Self { stamp: self.stamp.next(now), ..self.scheduled(keep, now) }
+    }
+
+    fn scheduled(&self, keep: Duration, now: Time) -> Self {
+        Self { erase_time: Some(now.plus(keep)), erasure: Some(TenantErasure::Scheduled), ..self.clone() }
+    }
+
+    /// The closed tenant, of which something is erased now if no hold stands against it.
+    #[must_use]
+    pub fn erasing(&self, is_held: bool, now: Time) -> Self {
+        let begun = self.erasure.is_some_and(TenantErasure::has_begun);
+        let erasure = match (is_held, begun) {
+            (false, _) => TenantErasure::Running,
+            (true, false) => TenantErasure::Held,
+            (true, true) => TenantErasure::Stopped,
+        };
+        Self { erasure: Some(erasure), stamp: self.stamp.next(now), ..self.clone() }
+    }
+
+    /// The closed tenant of which nothing is left.
+    #[must_use]
+    pub fn erased(&self, now: Time) -> Self {
+        Self {
+            display_name: ERASED.to_owned(),
+            contract: None,
+            erasure: Some(TenantErasure::Done),
+            stamp: self.stamp.next(now),
+            ..self.clone()
+        }
+    }
+
+    /// Refuses one of which something is erased already.
+    fn unerased(&self) -> Result<()> {
+        if !self.erasure.is_some_and(TenantErasure::has_begun) {
+            return Ok(());
+        }
+        let name = self.name();
+        let message = format!("`{name}` is closed and its data is erased; create another tenant");
+        Err(Error::illegal_state(name, message))
+    }
+
     /// As a scope.
     pub fn scope(&self) -> Scope {
         Scope::Tenant(TenantRef {
             id: self.id,
             slug: self.slug.clone(),
-            state: self.state.as_str().to_owned(),
+            state: match self.erasure {
+                Some(erasure) if erasure.has_begun() => ERASED_STATE.to_owned(),
+                _ => self.state.as_str().to_owned(),
+            },
             partner: self.partner.clone(),
         })
     }
@@ -324,7 +456,32 @@ mod tests {
     }
 
     #[test]
+    fn a_closed_tenant_has_a_time_at_which_its_data_goes_and_holds_put_it_off() {
+        let day = Duration::from_hours(24);
+        let closed = tenant(TenantState::Suspended).closed(30 * day, NOW).unwrap();
+        assert_eq!(closed.erase_time, Some(NOW.plus(30 * day)));
+        assert_eq!((closed.erasure, closed.stamp.revision), (Some(TenantErasure::Scheduled), 2));
+        assert!(tenant(TenantState::Live).closed(day, NOW).is_err());
+        let held = closed.erasing(true, NOW);
+        assert_eq!((held.erasure, held.stamp.revision), (Some(TenantErasure::Held), 3));
+        assert!(held.patched(TenantPatch::default(), NOW).is_ok(), "nothing is erased");
+        let running = held.erasing(false, NOW);
+        assert_eq!(running.erasure, Some(TenantErasure::Running));
+        assert_eq!(running.erasing(true, NOW).erasure, Some(TenantErasure::Stopped));
+        let done = running.erased(NOW);
+        assert_eq!((done.display_name.as_str(), &done.contract), (ERASED, &None));
+        for begun in [&running, &running.erasing(true, NOW), &done] {
+            assert!(begun.patched(TenantPatch::default(), NOW).is_err());
+            let Scope::Tenant(scope) = begun.scope() else { panic!("a tenant") };
+            assert_eq!(scope.state, ERASED_STATE);
+        }
+    }
+
+    #[test]
     fn stored_words_read_back() {
+        for erasure in TenantErasure::ALL {
+            assert_eq!(TenantErasure::try_from(erasure.as_str().to_owned()).unwrap(), erasure);
+        }
         for (state, word) in TenantState::ALL.into_iter().zip(TenantState::WORDS) {
             assert_eq!(state.as_str(), word);
             assert_eq!(TenantState::try_from(word.to_owned()).unwrap(), state);

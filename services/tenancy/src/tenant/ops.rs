@@ -121,9 +121,10 @@ pub async fn tenant_resume(ctx: &Ctx, name: &str, etag: &str) -> Result<Tenant> 
     change(ctx, RESUME, name, etag, |tenant| tenant.stepped(Step::Resume, ctx.now())).await
 }
 
-/// SUSPENDED -> CLOSED.
+/// SUSPENDED -> CLOSED, from which its data is erased in time.
 pub async fn tenant_close(ctx: &Ctx, name: &str, etag: &str) -> Result<Tenant> {
-    change(ctx, CLOSE, name, etag, |tenant| tenant.stepped(Step::Close, ctx.now())).await
+    let keep = ctx.kernel().config.erase_after();
+    change(ctx, CLOSE, name, etag, |tenant| tenant.closed(keep, ctx.now())).await
 }
 
 /// What all changes share: read, compare etags, apply, write, settle, record.

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::{
     contract::{Contract, NewContract, NewSeats, Renewal},
-    model::{NewTenant, Tenant, TenantPatch, TenantState},
+    model::{NewTenant, Tenant, TenantErasure, TenantPatch, TenantState},
     ops,
 };
 
@@ -191,6 +191,18 @@ impl From<TenantState> for pb::TenantState {
     }
 }
 
+impl From<TenantErasure> for pb::TenantErasure {
+    fn from(erasure: TenantErasure) -> Self {
+        match erasure {
+            TenantErasure::Scheduled => Self::Scheduled,
+            TenantErasure::Held => Self::Held,
+            TenantErasure::Running => Self::Running,
+            TenantErasure::Stopped => Self::Stopped,
+            TenantErasure::Done => Self::Done,
+        }
+    }
+}
+
 impl From<Tenant> for pb::Tenant {
     fn from(tenant: Tenant) -> Self {
         Self {
@@ -203,6 +215,8 @@ impl From<Tenant> for pb::Tenant {
             update_time: Some(tenant.stamp.update_time.into()),
             delete_time: tenant.stamp.delete_time.map(Into::into),
             etag: tenant.stamp.etag(),
+            erase_time: tenant.erase_time.map(Into::into),
+            erasure: tenant.erasure.map_or(pb::TenantErasure::Unspecified, Into::into).into(),
             display_name: tenant.display_name,
         }
     }

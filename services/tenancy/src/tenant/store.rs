@@ -17,7 +17,7 @@ use kernel::{
     stamp::changed_one,
 };
 
-use super::model::{Tenant, TenantState};
+use super::model::{Tenant, TenantErasure, TenantState};
 
 macro_rules! partner_slug {
     () => {
@@ -31,7 +31,7 @@ macro_rules! columns {
             "tenant.id, tenant.slug, tenant.partner_id, ",
             partner_slug!(),
             " AS partner_slug, tenant.display_name, tenant.state, tenant.contract, \
-             tenant.revision, tenant.create_time, tenant.update_time, tenant.delete_time"
+             tenant.erase_time, tenant.erasure, tenant.revision, tenant.create_time, tenant.update_time, tenant.delete_time"
         )
     };
 }
@@ -79,11 +79,21 @@ pub async fn tenant_get(db: &mut impl Executor, slug: &Slug) -> Result<Option<Te
         .fetch_optional(c))
 }
 
+/// The closed tenants of which something may be left, in the order of their ids.
+pub async fn tenant_closed_list(db: &mut impl Executor) -> Result<Vec<Tenant>> {
+    let query = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM tenant WHERE state = 'closed' AND (erasure IS NULL OR erasure <> 'done') ORDER BY tenant.id"
+    );
+    on!(db, |c| sqlx::query_as(query).fetch_all(c))
+}
+
 /// Writes all that can change, against the revision before.
 pub async fn tenant_update(tx: &mut Tx<'_>, tenant: &Tenant) -> Result<()> {
     let contract = tenant.contract.as_ref().map(super::contract::Contract::canonical).transpose()?;
     let query = "UPDATE tenant SET display_name = $1, state = $2, contract = $3, revision = $4, update_time = $5, \
-         delete_time = $6 WHERE id = $7 AND revision = $8";
+         delete_time = $6, erase_time = $7, erasure = $8 WHERE id = $9 AND revision = $10";
     let rows = execute!(
         tx,
         sqlx::query(query)
@@ -93,6 +103,8 @@ pub async fn tenant_update(tx: &mut Tx<'_>, tenant: &Tenant) -> Result<()> {
             .bind(tenant.stamp.revision)
             .bind(tenant.stamp.update_time)
             .bind(tenant.stamp.delete_time)
+            .bind(tenant.erase_time)
+            .bind(tenant.erasure.map(TenantErasure::as_str))
             .bind(tenant.id)
             .bind(tenant.stamp.revision - 1)
     )?;

@@ -87,6 +87,35 @@ async fn an_erased_person_is_in_no_file_of_the_database() {
     assert_eq!(house.count("SELECT COUNT(*) FROM subject_key WHERE wrapped IS NULL").await, 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_files_still_have_goes_also_when_the_caller_has_gone_away() {
+    let house = std::sync::Arc::new(House::build().await);
+    scatter(&house).await;
+    let log = house.sequencer();
+    let erasing = {
+        let (house, log) = (std::sync::Arc::clone(&house), std::sync::Arc::clone(&log));
+        tokio::spawn(async move { subject_erase(&house.ctx(), &log, MARIA, REASON.to_owned()).await })
+    };
+    // takes every turn that it can get: of those after the commit, also the one before the files are emptied
+    let held = loop {
+        let mut tx = house.kernel.db.begin_derived();
+        let query = "SELECT COUNT(*) FROM subject_key WHERE wrapped IS NULL";
+        let gone: i64 = kernel::on!(&mut tx, |c| sqlx::query_scalar(query).fetch_one(c)).unwrap();
+        if gone > 0 {
+            break tx;
+        }
+        drop(tx);
+        tokio::task::yield_now().await;
+    };
+    erasing.abort();
+    let _ = erasing.await;
+    drop(held);
+    log.stop().await;
+    while !house.files_with(MARIAS_NAME).is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn what_was_sealed_for_an_erased_person_shows_as_erased_and_its_bytes_stay() {
     let house = House::build().await;

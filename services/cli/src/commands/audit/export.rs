@@ -1,11 +1,12 @@
 //! Writes events into a file. A stream that breaks is taken up where it ended; what is whole is proved by its SHA-256.
 
+mod parquet;
 mod part;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use proto::audit::v1::{ExportAuditEventsRequest, ExportAuditEventsResponse, ExportManifest};
+use proto::audit::v1::{ExportAuditEventsRequest, ExportAuditEventsResponse, ExportFormat, ExportManifest};
 use tonic::{Request, Streaming};
 
 use super::client;
@@ -16,7 +17,8 @@ use crate::{
     error::{Error, Exit, Result},
     output::{Format, encode, facts},
 };
-use part::{Part, Question};
+use parquet::Pieces;
+use part::{Part, Question, Whole};
 
 /// How often in a row a stream is taken up without having moved.
 const MAX_REPEATS: u32 = 3;
@@ -43,6 +45,10 @@ pub struct Export {
     /// Go on where the last run of the same export was interrupted
     #[arg(long)]
     resume: bool,
+    /// Of a Parquet file, which is of use only when it is whole: fetch so many indexes at a time and put them together. An
+    /// interrupted export goes on after the last of them
+    #[arg(long, value_name = "INDEXES", default_value_t = 262_144, value_parser = clap::value_parser!(i64).range(1..))]
+    piece: i64,
 }
 
 /// How a stream ended.
@@ -62,28 +68,16 @@ pub async fn run(args: Export, app: &mut App<'_, '_>) -> Result<Exit> {
         as_of_size: args.as_of_size,
     };
     let connection = app.client()?;
-    let mut part =
-        if args.resume { Part::resume(&args.out, question)? } else { Part::begin(&args.out, question)? };
-    if part.next_index() > 0 {
-        app.console.note(&format!("going on at index {}", part.next_index()));
-    }
-    let mut repeats = 0;
-    let manifest = loop {
-        let at = part.next_index();
-        match write(&connection, &mut part).await? {
-            Ended::Whole(manifest) => break manifest,
-            Ended::Cut(error) => {
-                repeats = if part.next_index() > at { 0 } else { repeats + 1 };
-                if repeats > MAX_REPEATS {
-                    app.console.note("what has arrived is kept; the same command with --resume goes on");
-                    return Err(error);
-                }
-                tokio::time::sleep(PAUSE).await;
-                part = part.again()?;
-            }
-        }
+    let whole = if args.format == i32::from(ExportFormat::Parquet) {
+        let pieces = Pieces::open(&args.out, question, (args.piece, args.resume), &connection).await?;
+        going_on(app, pieces.next_index());
+        pieces.fetch(&connection, app.console).await?
+    } else {
+        let part =
+            if args.resume { Part::resume(&args.out, question)? } else { Part::begin(&args.out, question)? };
+        going_on(app, part.next_index());
+        in_one(app, &connection, part).await?
     };
-    let whole = part.finish(&manifest)?;
     let text = match app.format() {
         Format::Table => facts(&[
             ("file", whole.file.clone()),
@@ -98,24 +92,60 @@ pub async fn run(args: Export, app: &mut App<'_, '_>) -> Result<Exit> {
     Ok(Exit::OK)
 }
 
+fn going_on(app: &mut App<'_, '_>, next_index: i64) {
+    if next_index > 0 {
+        app.console.note(&format!("going on at index {next_index}"));
+    }
+}
+
+/// Writes a file whose parts are of use by themselves.
+async fn in_one(app: &mut App<'_, '_>, connection: &Client, mut part: Part) -> Result<Whole> {
+    let mut repeats = 0;
+    let manifest = loop {
+        let at = part.next_index();
+        match write(connection, &mut part).await? {
+            Ended::Whole(manifest) => break manifest,
+            Ended::Cut(error) => {
+                repeats = if part.next_index() > at { 0 } else { repeats + 1 };
+                if repeats > MAX_REPEATS {
+                    app.console.note("what has arrived is kept; the same command with --resume goes on");
+                    return Err(error);
+                }
+                tokio::time::sleep(PAUSE).await;
+                part = part.again()?;
+            }
+        }
+    };
+    part.finish(&manifest)
+}
+
 /// Takes a stream into the file, up to its end.
 async fn write(connection: &Client, part: &mut Part) -> Result<Ended> {
     let mut stream = begin(connection, &part.request()).await?;
     loop {
-        let message = match tokio::time::timeout(connection.timeout(), stream.message()).await {
-            Ok(Ok(Some(message))) => message,
-            Ok(Err(status)) if !is_cut(&status) => return Err(Error::Api(Box::new(status))),
-            Ok(Err(status)) => return Ok(Ended::Cut(connection.failed(status))),
-            Ok(Ok(None)) => {
-                return Ok(Ended::Cut(Error::Local("the export ended without its manifest".to_owned())));
-            }
-            Err(_) => return Ok(Ended::Cut(Error::TimedOut { after: connection.timeout() })),
+        let message = match cut(connection, &mut stream).await? {
+            Ok(message) => message,
+            Err(error) => return Ok(Ended::Cut(error)),
         };
         part.take(&message.data, message.next_index)?;
         if let Some(manifest) = message.manifest {
             return Ok(Ended::Whole(manifest));
         }
     }
+}
+
+/// The next message; the inner error is of a stream that was cut.
+async fn cut(
+    connection: &Client,
+    stream: &mut Streaming<ExportAuditEventsResponse>,
+) -> Result<Result<ExportAuditEventsResponse>> {
+    Ok(match tokio::time::timeout(connection.timeout(), stream.message()).await {
+        Ok(Ok(Some(message))) => Ok(message),
+        Ok(Err(status)) if !is_cut(&status) => return Err(Error::Api(Box::new(status))),
+        Ok(Err(status)) => Err(connection.failed(status)),
+        Ok(Ok(None)) => Err(Error::Local("the export ended without its manifest".to_owned())),
+        Err(_) => Err(Error::TimedOut { after: connection.timeout() }),
+    })
 }
 
 async fn begin(

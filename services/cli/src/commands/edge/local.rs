@@ -132,7 +132,7 @@ impl Source for Local {
                 return Err(problem(StatusCode::NOT_FOUND, 5, "RESOURCE_NOT_FOUND", &message));
             }
             let snapshot = policy.as_ref().map(|policy| Arc::clone(&policy.snapshot));
-            Ok(authzen::Policy { tenant: self.0.tenant.clone(), snapshot, now })
+            Ok(authzen::Policy { tenant: self.0.tenant.clone(), snapshot, now, witness: None })
         };
         about.into_iter().map(of).collect()
     }

@@ -6,7 +6,7 @@ use proto::{
     decision::v1::DecisionReason,
     entitlement::v1::{
         AccessChange, AccessChangeKind, AccessDifference, AccessOutcome, PreviewChangeRequest,
-        ProposedChange, ProposedMember, ProposedStage, proposed_change::Change,
+        ProposedBinding, ProposedChange, ProposedMember, ProposedStage, proposed_change::Change,
     },
 };
 
@@ -50,6 +50,24 @@ pub struct Preview {
     /// A principal that would be resumed
     #[arg(long, value_name = "PRINCIPAL")]
     resume: Vec<String>,
+    /// A seat that would be given: `POOL=PRINCIPAL`
+    #[arg(long, value_name = "POOL=PRINCIPAL")]
+    give_seat: Vec<String>,
+    /// A seat that would be taken
+    #[arg(long, value_name = "POOL=PRINCIPAL")]
+    take_seat: Vec<String>,
+    /// A plugin that would be put into a plugin group: `GROUP=MARKETPLACE/PLUGIN`
+    #[arg(long, value_name = "GROUP=PLUGIN")]
+    add_plugin: Vec<String>,
+    /// A plugin that would be taken out of one
+    #[arg(long, value_name = "GROUP=PLUGIN")]
+    remove_plugin: Vec<String>,
+    /// An app that would have a connector of the tenant's own: `MARKETPLACE/PLUGIN=APP`
+    #[arg(long, value_name = "PLUGIN=APP")]
+    bind: Vec<String>,
+    /// An app that would not any more
+    #[arg(long, value_name = "PLUGIN=APP")]
+    unbind: Vec<String>,
     /// A plugin whose stage would be another: the plugin, and with --to the stage
     #[arg(long, value_name = "PLUGIN", requires = "to")]
     set_stage: Vec<String>,
@@ -106,6 +124,7 @@ fn changes(args: &Preview, parent: &str) -> Result<Vec<ProposedChange>> {
             all.push(if there { Change::IncludeRole(link) } else { Change::ExcludeRole(link) });
         }
     }
+    all.extend(of_sets(args, parent)?);
     for rule in &args.delete_rule {
         all.push(Change::DeleteEntitlement(own("entitlements", rule)?));
     }
@@ -125,6 +144,39 @@ fn changes(args: &Preview, parent: &str) -> Result<Vec<ProposedChange>> {
         ));
     }
     Ok(all.into_iter().map(|change| ProposedChange { change: Some(change) }).collect())
+}
+
+/// Seats, plugin groups and bindings.
+fn of_sets(args: &Preview, parent: &str) -> Result<Vec<Change>> {
+    let mut all = Vec::new();
+    for (pairs, there) in [(&args.give_seat, true), (&args.take_seat, false)] {
+        for pair in pairs {
+            let (pool, who) = split(pair)?;
+            let member = beside(parent, "principals", who.strip_prefix("principal:").unwrap_or(who))?;
+            let link = ProposedMember { name: beside(parent, "seatPools", pool)?, member };
+            all.push(if there { Change::AddSeatHolder(link) } else { Change::RemoveSeatHolder(link) });
+        }
+    }
+    for (pairs, there) in [(&args.add_plugin, true), (&args.remove_plugin, false)] {
+        for pair in pairs {
+            let (group, plugin) = split(pair)?;
+            let name = beside(parent, "pluginGroups", group)?;
+            let link = ProposedMember { name, member: names::plugin(plugin)? };
+            all.push(if there {
+                Change::AddPluginGroupMember(link)
+            } else {
+                Change::RemovePluginGroupMember(link)
+            });
+        }
+    }
+    for (pairs, there) in [(&args.bind, true), (&args.unbind, false)] {
+        for pair in pairs {
+            let (plugin, app) = split(pair)?;
+            let binding = ProposedBinding { plugin: names::plugin(plugin)?, app: app.to_owned() };
+            all.push(if there { Change::BindConnector(binding) } else { Change::UnbindConnector(binding) });
+        }
+    }
+    Ok(all)
 }
 
 fn split(pair: &str) -> Result<(&str, &str)> {

@@ -1,18 +1,19 @@
-//! Tests of rules, run on the files alone.
+//! Tests of rules, run on the facts in files or on a tenant's rules as they are.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fs,
     path::{Path, PathBuf},
 };
 
 use clap::Args;
 use decision::{
-    Facts, Snapshot, compile,
+    CompileError, Facts, Snapshot, compile,
     file::{Coverage, Outcome, Suite, fixtures},
 };
 use serde::Serialize;
 
+use super::live::{Live, live};
 use crate::{
     app::App,
     error::{Error, Exit, Result},
@@ -21,9 +22,11 @@ use crate::{
 
 /// Which tests.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Exit code: 0 when all pass, 12 when one fails or, with --fail-uncovered, a rule is not reached."
-)]
+#[command(after_help = "\
+With --tenant, what the files expect is asked of that tenant's rules as they are, at the moments that the files say; the
+`fixtures` that they name are not read.
+
+Exit code: 0 when all pass, 12 when one fails or, with --fail-uncovered, a rule is not reached.")]
 pub struct Run {
     /// Files of tests, or directories of them
     #[arg(value_name = "PATH", default_value = "policies/tests")]
@@ -60,7 +63,7 @@ struct TestReport {
     failures: Vec<String>,
 }
 
-/// The rules of one fixtures file.
+/// The rules of one fixtures file, or of a tenant.
 #[derive(Serialize)]
 struct CoverageReport {
     fixtures: String,
@@ -79,15 +82,19 @@ struct Ground {
 }
 
 /// Runs them.
-pub fn run(args: &Run, app: &mut App<'_, '_>) -> Result<Exit> {
+pub async fn run(args: &Run, app: &mut App<'_, '_>) -> Result<Exit> {
     let mut grounds = BTreeMap::new();
     let (mut suites, mut failed, mut passed) = (Vec::new(), 0, 0);
-    for path in files(&args.paths)? {
-        let suite = Suite::parse(&read(&path)?).map_err(|error| wrong(&path, &error))?;
-        let beside = path.parent().unwrap_or(Path::new("")).join(&suite.fixtures);
-        let ground = match grounds.entry(canonical(&beside)?) {
-            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::btree_map::Entry::Vacant(fresh) => fresh.insert(ground(&beside)?),
+    let files = files(&args.paths)?.into_iter().map(parsed).collect::<Result<Vec<_>>>()?;
+    let mut tenants = None;
+    if app.global.tenant.is_some() {
+        let Live { origin, facts } = live(app).await?;
+        tenants = Some(Ground::new(origin, &facts).map_err(|error| Error::Local(error.to_string()))?);
+    }
+    for (path, suite) in files {
+        let ground = match &mut tenants {
+            Some(live) => live,
+            None => beside(&path, &suite, &mut grounds)?,
         };
         let outcomes = suite.run(&ground.snapshot, &mut ground.coverage);
         let tests: Vec<_> = outcomes.into_iter().map(TestReport::from).collect();
@@ -95,7 +102,7 @@ pub fn run(args: &Run, app: &mut App<'_, '_>) -> Result<Exit> {
         failed += tests.iter().filter(|test| !test.passed).count();
         suites.push(SuiteReport { name: suite.name, path: path.display().to_string(), tests });
     }
-    let coverage: Vec<_> = grounds.values().map(CoverageReport::from).collect();
+    let coverage: Vec<_> = tenants.iter().chain(grounds.values()).map(CoverageReport::from).collect();
     let uncovered = coverage.iter().any(|report| !report.unreached.is_empty());
     let coverage = (args.coverage || args.fail_uncovered).then_some(coverage);
     let report = Report { suites, passed, failed, coverage };
@@ -138,6 +145,11 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+fn parsed(path: PathBuf) -> Result<(PathBuf, Suite)> {
+    let suite = Suite::parse(&read(&path)?).map_err(|error| wrong(&path, &error))?;
+    Ok((path, suite))
+}
+
 fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(|e| Error::Local(format!("`{}` cannot be read: {e}", path.display())))
 }
@@ -150,10 +162,30 @@ fn wrong(path: &Path, error: &impl std::fmt::Display) -> Error {
     Error::Local(format!("`{}`: {error}", path.display()))
 }
 
+/// What is in the file of facts that a file of tests names; each is read once.
+fn beside<'g>(
+    path: &Path,
+    suite: &Suite,
+    grounds: &'g mut BTreeMap<PathBuf, Ground>,
+) -> Result<&'g mut Ground> {
+    let missing = "names no `fixtures`; name a file of facts, or ask a tenant's rules with --tenant";
+    let fixtures = suite.fixtures.as_ref().ok_or_else(|| wrong(path, &missing))?;
+    let beside = path.parent().unwrap_or(Path::new("")).join(fixtures);
+    Ok(match grounds.entry(canonical(&beside)?) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(fresh) => fresh.insert(ground(&beside)?),
+    })
+}
+
 fn ground(path: &Path) -> Result<Ground> {
     let facts: Facts = fixtures(&read(path)?).map_err(|error| wrong(path, &error))?;
-    let snapshot = compile(&facts).map_err(|error| wrong(path, &error))?;
-    Ok(Ground { path: path.display().to_string(), snapshot, coverage: Coverage::of(&facts) })
+    Ground::new(path.display().to_string(), &facts).map_err(|error| wrong(path, &error))
+}
+
+impl Ground {
+    fn new(path: String, facts: &Facts) -> std::result::Result<Self, CompileError> {
+        Ok(Self { path, snapshot: compile(facts)?, coverage: Coverage::of(facts) })
+    }
 }
 
 impl From<Outcome> for TestReport {

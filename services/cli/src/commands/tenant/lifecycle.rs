@@ -31,7 +31,7 @@ pub enum Command {
     Suspend(DangerArgs),
     /// Go on: SUSPENDED -> LIVE
     Resume(VerbArgs),
-    /// End for good: SUSPENDED -> CLOSED
+    /// End for good: SUSPENDED -> CLOSED; all data but the audit log is erased at the `erase_time` that is shown
     Close(DangerArgs),
 }
 

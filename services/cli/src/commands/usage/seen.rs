@@ -1,8 +1,9 @@
-//! What assistants told besides what is counted.
+//! Lists: the events behind figures, refused ones, and what assistants told besides what is counted.
 
 use clap::Args;
 use proto::usage::v1::{
     ListPluginSightingsRequest, ListSettingsObservationsRequest, ListUnapprovedPluginsRequest,
+    ListUsageEventsRequest, ListUsageRejectsRequest,
 };
 
 use super::client;
@@ -20,6 +21,32 @@ pub struct Seen {
     parent: Option<String>,
     #[command(flatten)]
     list: ListArgs,
+}
+
+/// Lists the events behind figures.
+pub(super) async fn events(of: &Seen, app: &mut App<'_, '_>) -> Result<Exit> {
+    let parent = app.names.tenant(of.parent.as_deref())?;
+    let ask = |Page { filter, order_by, page_size, page_token }| ListUsageEventsRequest {
+        parent: parent.clone(),
+        page_size,
+        page_token,
+        filter,
+        order_by,
+    };
+    app.list(false, &of.list, ask, async |l, r| client(l).list_usage_events(r).await).await
+}
+
+/// Lists refused events.
+pub(super) async fn rejects(of: &Seen, app: &mut App<'_, '_>) -> Result<Exit> {
+    let parent = app.names.tenant(of.parent.as_deref())?;
+    let ask = |Page { filter, order_by, page_size, page_token }| ListUsageRejectsRequest {
+        parent: parent.clone(),
+        page_size,
+        page_token,
+        filter,
+        order_by,
+    };
+    app.list(false, &of.list, ask, async |l, r| client(l).list_usage_rejects(r).await).await
 }
 
 /// Lists plugins that the catalogue does not list.

@@ -40,8 +40,10 @@ struct State {
 pub struct Whole {
     /// The file.
     pub file: String,
-    format: String,
-    filter: String,
+    /// As an export format is called.
+    pub format: String,
+    /// Which events.
+    pub filter: String,
     /// Events in it.
     pub count: i64,
     /// Index of the first event; -1 when there is none.
@@ -50,11 +52,12 @@ pub struct Whole {
     pub last_index: i64,
     /// Events with a lower index were considered.
     pub as_of_size: i64,
-    bytes: u64,
+    /// Length of the file.
+    pub bytes: u64,
     /// Of the file, in hex.
     pub sha256: String,
     /// Covers `as_of_size`.
-    checkpoint: String,
+    pub checkpoint: String,
 }
 
 /// A file that is being written.
@@ -102,9 +105,6 @@ impl Digest {
     fn take(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
         self.bytes += bytes.len() as u64;
-        if self.format == ExportFormat::Parquet {
-            return;
-        }
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             // in CSV a line feed between quotes belongs to a value (RFC 4180)
             if self.format == ExportFormat::Csv {
@@ -130,7 +130,7 @@ impl Digest {
     fn events(&self) -> Option<(i64, i64, i64)> {
         let count = self.records - self.headers();
         match (self.format, count) {
-            (ExportFormat::Parquet | ExportFormat::Unspecified, _) => None,
+            (ExportFormat::Unspecified, _) => None,
             (_, ..=0) => Some((0, -1, -1)),
             _ => Some((count, index_in(self.format, &self.first)?, index_in(self.format, &self.last)?)),
         }
@@ -157,7 +157,7 @@ impl Part {
         Self::on(out, question, file, digest, 0)
     }
 
-    /// Goes on where the same question was interrupted, or begins. A Parquet file is of one piece and always begins anew.
+    /// Goes on where the same question was interrupted, or begins.
     pub fn resume(out: &Path, question: Question) -> Result<Self> {
         let note = beside(out, "part.json");
         let text = match fs::read(&note) {
@@ -170,9 +170,6 @@ impl Part {
         let state: State = serde_json::from_slice(&text).map_err(|_| other("cannot be understood"))?;
         if state.question != question {
             return Err(other("is of an export with other arguments"));
-        }
-        if question.format == i32::from(ExportFormat::Parquet) {
-            return Self::begin(out, question);
         }
         let path = beside(out, "part");
         let mut file = File::options().read(true).write(true).open(&path).map_err(|e| failed(&path, &e))?;
@@ -278,27 +275,33 @@ impl Part {
             sha256: tlog::Hash(self.whole.sha256.finalize().into()).to_hex(),
             checkpoint: manifest.checkpoint.clone(),
         };
-        let note = beside(&self.out, "manifest.json");
-        let text = serde_json::to_string_pretty(&whole).map_err(|e| failed(&note, &io::Error::other(e)))?;
-        self.file
-            .sync_all()
-            .and_then(|()| fs::write(&note, text + "\n"))
-            .and_then(|()| fs::rename(&path, &self.out))
+        self.file.sync_all().map_err(|e| failed(&path, &e))?;
+        whole.write(&self.out)?;
+        fs::rename(&path, &self.out)
             .and_then(|()| fs::remove_file(beside(&self.out, "part.json")))
             .map_err(|e| failed(&self.out, &e))?;
         Ok(whole)
     }
 }
 
+impl Whole {
+    /// Writes it down beside the file.
+    pub fn write(&self, out: &Path) -> Result<()> {
+        let note = beside(out, "manifest.json");
+        let text = serde_json::to_string_pretty(self).map_err(|e| failed(&note, &io::Error::other(e)))?;
+        fs::write(&note, text + "\n").map_err(|e| failed(&note, &e))
+    }
+}
+
 /// `events.csv.part` beside `events.csv`.
-fn beside(path: &Path, extension: &str) -> PathBuf {
+pub fn beside(path: &Path, extension: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
     name.push(extension);
     PathBuf::from(name)
 }
 
-fn failed(path: &Path, why: &io::Error) -> Error {
+pub fn failed(path: &Path, why: &io::Error) -> Error {
     Error::Local(format!("`{}` cannot be read or written: {why}", path.display()))
 }
 
@@ -383,7 +386,5 @@ mod tests {
         assert!(matches!(Part::resume(&out, other), Err(Error::Usage(_))));
         fs::write(beside(&out, "part"), "").unwrap();
         assert!(matches!(Part::resume(&out, question(ExportFormat::Ndjson)), Err(Error::Usage(_))));
-        Part::begin(&out, question(ExportFormat::Parquet)).unwrap().take(b"PAR1", 8).unwrap();
-        assert_eq!(Part::resume(&out, question(ExportFormat::Parquet)).unwrap().next_index(), 0);
     }
 }

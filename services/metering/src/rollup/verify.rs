@@ -1,0 +1,215 @@
+//! Whether the rollups are what the events say: all of them are derived again, day by day, and compared.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use kernel::{Kernel, Result, clock::Time, db::Executor, ids::TenantId};
+use opentelemetry::metrics::{Counter, Meter};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    book::Book,
+    fold::{Cell, Cells, DAY, Groups, Key, Level, Tier},
+    store,
+};
+use crate::{
+    meter::{Aggregation, METERS},
+    query::{store::event_list_by_time, window::Span},
+};
+
+/// Differences that a report names.
+const NAMED: usize = 40;
+/// Events that are read at a time.
+const PAGE: i64 = 20_000;
+
+/// What was compared, and what was found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Events in the sums.
+    pub events: u64,
+    /// Sums that were compared.
+    pub rollups: u64,
+    /// How many of them differ.
+    pub count: u64,
+    /// The first of those.
+    pub differences: Vec<Difference>,
+}
+
+/// A sum that is not what the events say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Key of the meter.
+    pub meter: &'static str,
+    /// `day`, `quarter`, …
+    pub level: &'static str,
+    /// Start of its bucket.
+    pub bucket: Time,
+    /// Its series.
+    pub series: i64,
+    /// Its principal, or nil.
+    pub principal: Uuid,
+    /// Events, sum and members as stored.
+    pub stored: (i64, i128, u64),
+    /// The same as derived.
+    pub derived: (i64, i128, u64),
+}
+
+/// Compares all rollups of a tenant with its events, in one snapshot of the database.
+pub async fn verify(kernel: &Kernel, tenant: TenantId) -> Result<Report> {
+    let mut db = kernel.db.snapshot().await?;
+    let mut report = Report::default();
+    let Some(mark) = store::watermark_get(&mut db, tenant).await? else { return Ok(report) };
+    let mut book = store::series_list(&mut db, tenant, None).await?;
+    for (id, principal) in store::member_list(&mut db, tenant).await? {
+        book.enter_member(u32::try_from(id).unwrap_or(u32::MAX), principal);
+    }
+    let mut next = store::day_first(&mut db, tenant, Time::from_micros(i64::MIN)).await?;
+    while let Some(day) = next {
+        let until = Time::from_micros(day.micros().saturating_add(DAY));
+        let derived = derive(&mut db, tenant, &mut book, (day, until), &mark, &mut report).await?;
+        compare(&mut db, tenant, (day, until), derived, &mut report).await?;
+        next = store::day_first(&mut db, tenant, until).await?;
+    }
+    Ok(report)
+}
+
+/// What the events of a day say, as far as each tier is rolled up.
+async fn derive(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    book: &mut Book,
+    (start, end): (Time, Time),
+    mark: &store::Watermark,
+    report: &mut Report,
+) -> Result<Cells> {
+    let (mut groups, mut after) = (Groups::default(), (i64::MIN, 0));
+    loop {
+        let page = event_list_by_time(db, tenant, Span { start, end }, mark.sums_seq, after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = (last.time.micros(), last.seq);
+        report.events += page.len() as u64;
+        for event in &page {
+            if event.seq < mark.members_seq {
+                groups.add(book, event, Tier::All);
+            } else {
+                // the sums have it already, the figures by principal do not
+                let mut ahead = Groups::default();
+                ahead.add(book, event, Tier::All);
+                for (key, cell) in ahead.sums {
+                    groups.sums.entry(key).or_default().add(&cell);
+                }
+            }
+        }
+    }
+    let Groups { mut sums, members } = groups;
+    sums.extend(members);
+    Ok(sums)
+}
+
+async fn compare(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    day: (Time, Time),
+    derived: Cells,
+    report: &mut Report,
+) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for meter in METERS {
+        for level in [Level::TotalQuarter, Level::TotalDay, Level::Quarter, Level::Day, Level::Person] {
+            for row in store::rollup_list(db, tenant, meter.key, level, day, None).await? {
+                let key = Key {
+                    meter: meter.key,
+                    level,
+                    bucket: row.bucket,
+                    series: row.series_id,
+                    principal: row.principal_id,
+                };
+                report.rollups += 1;
+                seen.insert(key);
+                let mut stored = row.cell()?;
+                if meter.aggregation != Aggregation::UniqueCount {
+                    stored.members.clear();
+                }
+                let should = derived.get(&key).cloned().unwrap_or_default();
+                if stored != should {
+                    report.note(key, &stored, &should);
+                }
+            }
+        }
+    }
+    let mut missing: Vec<_> = derived.iter().filter(|(key, _)| !seen.contains(key)).collect();
+    missing.sort_by_key(|(key, _)| **key);
+    missing.into_iter().for_each(|(key, cell)| report.note(*key, &Cell::default(), cell));
+    Ok(())
+}
+
+impl Report {
+    /// Whether nothing differs.
+    pub fn agrees(&self) -> bool {
+        self.count == 0
+    }
+
+    fn note(&mut self, key: Key, stored: &Cell, derived: &Cell) {
+        self.count += 1;
+        if self.differences.len() < NAMED {
+            let figures = |cell: &Cell| (cell.events, cell.sum, cell.members.len());
+            self.differences.push(Difference {
+                meter: key.meter,
+                level: key.level.as_str(),
+                bucket: key.bucket,
+                series: key.series,
+                principal: key.principal,
+                stored: figures(stored),
+                derived: figures(derived),
+            });
+        }
+    }
+}
+
+/// Verifies the tenants one after another, every `usage.verify_interval_seconds`, until `stop`. A difference is an error in our log and a
+/// metric. With 0 it is never done.
+pub fn spawn_verifier(
+    kernel: &Arc<Kernel>,
+    meter: &Meter,
+    stop: CancellationToken,
+) -> Option<JoinHandle<()>> {
+    let every = Duration::from_secs(kernel.config.usage.verify_interval_seconds);
+    if every.is_zero() {
+        return None;
+    }
+    let (kernel, differences) = (
+        Arc::clone(kernel),
+        meter
+            .u64_counter("provost.usage.differences")
+            .with_description("Rollups that were not what the usage events say.")
+            .build(),
+    );
+    Some(tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(every) => {}
+            }
+            if let Err(error) = verify_all(&kernel, &differences, &stop).await {
+                tracing::error!(%error, "the rollups of usage were not verified; the next round tries again");
+            }
+        }
+    }))
+}
+
+async fn verify_all(kernel: &Kernel, differences: &Counter<u64>, stop: &CancellationToken) -> Result<()> {
+    let tenants = store::tenant_list(&mut kernel.db.reader().await?).await?;
+    for tenant in tenants {
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+        let report = verify(kernel, tenant).await?;
+        differences.add(report.count, &[]);
+        if let Some(first) = report.differences.first() {
+            tracing::error!(%tenant, count = report.count, meter = first.meter, bucket = %first.bucket,
+                "rollups of usage differ from its events; `provostd metering verify` lists them");
+        }
+    }
+    Ok(())
+}
