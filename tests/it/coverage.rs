@@ -231,7 +231,8 @@ async fn tokens(world: &World) {
             assert_eq!(answer.status, 200, "{}", answer.text());
             for (signal, body) in other_telemetry() {
                 let url = world.site.running.url();
-                let answer = http::post_otlp(&url, &made.secret, (signal, "application/json"), body.to_string()).await;
+                let answer =
+                    http::post_otlp(&url, &made.secret, (signal, "application/json"), body.to_string()).await;
                 assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({"partialSuccess": {}})));
             }
         }
@@ -250,8 +251,14 @@ fn other_telemetry() -> [(&'static str, Value); 2] {
     let span = json!({"traceId": "4bf92f3577b34da6a3ce929d0e0e4736", "spanId": "00f067aa0ba902b7", "endTimeUnixNano": nanos,
         "attributes": [text("gen_ai.operation.name", "execute_tool")]});
     [
-        ("metrics", json!({"resourceMetrics": [{"resource": resource("claude-code"), "scopeMetrics": [{"metrics": [metric]}]}]})),
-        ("traces", json!({"resourceSpans": [{"resource": resource("bot"), "scopeSpans": [{"spans": [span]}]}]})),
+        (
+            "metrics",
+            json!({"resourceMetrics": [{"resource": resource("claude-code"), "scopeMetrics": [{"metrics": [metric]}]}]}),
+        ),
+        (
+            "traces",
+            json!({"resourceSpans": [{"resource": resource("bot"), "scopeSpans": [{"spans": [span]}]}]}),
+        ),
     ]
 }
 
