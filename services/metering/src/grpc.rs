@@ -46,13 +46,13 @@ pub fn add_services(routes: &mut RoutesBuilder, writer: &Arc<Writer>) {
 }
 
 impl Otlp {
-    async fn take<M>(&self, request: Request<M>) -> Result<Taken, Status>
+    async fn take<M>(&self, mut request: Request<M>) -> Result<Taken, Status>
     where
         M: Send,
         otlp::Message: From<M>,
     {
         let kernel = self.0.kernel();
-        let info = kernel.call_info(&request);
+        let info = kernel.call_info(&mut request);
         let incident = info.id.to_string();
         let outcome = async {
             let header = request.metadata().get("authorization").and_then(|v| v.to_str().ok());

@@ -86,7 +86,7 @@ impl UsageService for UsageRpc {
         self.kernel
             .serve(request, |ctx, r| async move {
                 let page = ops::meter_list(&ctx, r.page_size, &r.page_token).await?;
-                let meters = page.items.iter().map(Into::into).collect();
+                let meters = page.items.into_iter().map(Into::into).collect();
                 Ok(pb::ListMetersResponse { meters, next_page_token: page.next_page_token })
             })
             .await

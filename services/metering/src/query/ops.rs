@@ -146,7 +146,7 @@ fn one_of(scope: &Scope, name: &str) -> Result<Option<Slug>> {
 }
 
 /// A page of the built-in meters, sorted by key.
-pub async fn meter_list(ctx: &Ctx, page_size: i32, page_token: &str) -> Result<Page<Meter>> {
+pub async fn meter_list(ctx: &Ctx, page_size: i32, page_token: &str) -> Result<Page<&'static Meter>> {
     const QUESTION: &str = "meters";
     ctx.authorize(LIST_METERS, &Scope::Platform).await?;
     let (size, key) = (usize::try_from(page::size(page_size)?).unwrap_or(usize::MAX), &ctx.kernel().page_key);
@@ -154,7 +154,7 @@ pub async fn meter_list(ctx: &Ctx, page_size: i32, page_token: &str) -> Result<P
         "" => String::new(),
         token => key.open(QUESTION, token)?.text,
     };
-    let mut items: Vec<_> = METERS.iter().copied().filter(|m| *m.key > *after).collect();
+    let mut items: Vec<_> = METERS.iter().filter(|m| *m.key > *after).collect();
     let more = items.len() > size;
     items.truncate(size);
     let next_page_token = match items.last().filter(|_| more) {
