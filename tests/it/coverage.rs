@@ -2,13 +2,20 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use kernel::authz::{Action, Class};
+use kernel::{
+    authz::{Action, Class},
+    clock::Time,
+};
 use proto::{
     catalog::v1::{self as catalog, catalog_service_client::CatalogServiceClient},
     token::v1::TokenKind,
 };
 use serde_json::{Value, json};
-use tests::{World, both_engines, http, raw, site::Caller, world};
+use tests::{
+    World, both_engines, http, raw,
+    site::{Caller, START},
+    world,
+};
 
 use crate::{audit::events, schema::sources};
 
@@ -222,10 +229,37 @@ async fn tokens(world: &World) {
             }]});
             let answer = http::post_logs(&world.site.running.url(), &made.secret, body.to_string()).await;
             assert_eq!(answer.status, 200, "{}", answer.text());
+            for (signal, body) in other_telemetry() {
+                let url = world.site.running.url();
+                let answer =
+                    http::post_otlp(&url, &made.secret, (signal, "application/json"), body.to_string()).await;
+                assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({"partialSuccess": {}})));
+            }
         }
         let name = made.token.unwrap().name;
         call(owner, "token.v1.TokenService/RevokeToken", json!({"name": name})).await;
     }
+}
+
+/// Metrics and spans that count.
+fn other_telemetry() -> [(&'static str, Value); 2] {
+    let nanos = (Time::parse("start", START).unwrap().micros() * 1_000).to_string();
+    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let resource = |service: &str| json!({"attributes": [text("service.name", service)]});
+    let point = json!({"timeUnixNano": nanos, "asInt": "3", "attributes": [text("type", "added")]});
+    let metric = json!({"name": "claude_code.lines_of_code.count", "sum": {"aggregationTemporality": 1, "isMonotonic": true, "dataPoints": [point]}});
+    let span = json!({"traceId": "4bf92f3577b34da6a3ce929d0e0e4736", "spanId": "00f067aa0ba902b7", "endTimeUnixNano": nanos,
+        "attributes": [text("gen_ai.operation.name", "execute_tool")]});
+    [
+        (
+            "metrics",
+            json!({"resourceMetrics": [{"resource": resource("claude-code"), "scopeMetrics": [{"metrics": [metric]}]}]}),
+        ),
+        (
+            "traces",
+            json!({"resourceSpans": [{"resource": resource("bot"), "scopeSpans": [{"spans": [span]}]}]}),
+        ),
+    ]
 }
 
 /// What is kept of the record, who may mirror it, and who leaves it.

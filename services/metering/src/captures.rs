@@ -140,7 +140,7 @@ fn every_capture_is_read_whole_and_yields_the_figures_in_it() {
         let (events, ignored) = events(&body);
         let records = records(&body);
         let sessions = events.iter().filter(|e| e.event_type.ends_with(".session")).count();
-        assert_eq!(ignored as usize, records.len() + sessions - events.len(), "{}", path.display());
+        assert_eq!(ignored, (records.len() + sessions - events.len()) as u64, "{}", path.display());
         assert_eq!(sums(&events), expected(&records), "{}", path.display());
         let tenant = kernel::ids::TenantId(uuid::Uuid::nil());
         let keys: HashSet<_> = events.iter().map(|e| dedupe_key(tenant, &e.source, &e.id)).collect();

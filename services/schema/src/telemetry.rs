@@ -12,7 +12,8 @@ const DIGITS: usize = 16;
 /// The first 16 hex digits of SHA-256 over `<plugin>@<marketplace>`, the marketplace in lower case, and the vendor's salt.
 pub fn telemetry_hash(plugin: &str, marketplace: &str) -> String {
     let digest = Sha256::digest(format!("{plugin}@{}{SALT}", marketplace.to_lowercase()));
-    digest.iter().take(DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
+    let digit = |n: u8| char::from_digit(u32::from(n), 16).unwrap_or('0');
+    digest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).take(DIGITS).collect()
 }
 
 const FIND: &str = "SELECT m.slug, p.slug FROM plugin p JOIN marketplace m ON m.id = p.marketplace_id \

@@ -2,19 +2,14 @@
 
 use std::{hint::black_box, time::Instant};
 
-use kernel::{clock::Time, config::Usage};
 use metering::{
     client,
-    event::model::Window,
     otlp::{Request, Signal},
 };
 use serde_json::{Value, json};
 use tests::data;
 
 use crate::load::Plan;
-
-/// Shortly after the captures were made.
-const NOW: Time = Time::from_micros(1_795_340_000_000_000);
 
 /// Megabytes of JSON a second and core, of everything that both clients sent and of each by itself.
 pub fn run(plan: Plan) -> Value {
@@ -47,13 +42,11 @@ fn median(plan: Plan, bodies: &[(Signal, Vec<u8>)]) -> (f64, f64) {
 }
 
 fn round(plan: Plan, bodies: &[(Signal, Vec<u8>)]) -> (f64, f64) {
-    let config = Usage { accept_past_days: 35, accept_future_seconds: 300, ..tests::site::config(&[]).usage };
-    let window = Window::around(NOW, &config);
     let (begun, used, mut bytes, mut events) = (Instant::now(), cpu_nanos(), 0_usize, 0_usize);
     while begun.elapsed().as_secs() < plan.seconds {
         for (signal, body) in bodies {
             let request = Request::json(*signal, body).unwrap();
-            let reading = black_box(client::read(&request, &window));
+            let reading = black_box(client::read(&request));
             bytes += body.len();
             events += reading.items.len();
         }

@@ -167,7 +167,7 @@ both_engines! {
         let metric = broken.resource_metrics[0].scope_metrics[0].metrics.iter_mut().find(|m| m.name.contains("token")).unwrap();
         let Some(opentelemetry_proto::tonic::metrics::v1::metric::Data::Sum(sum)) = &mut metric.data else { panic!("no sum") };
         sum.aggregation_temporality = 2;
-        let refused = metrics.export(call(&desk.maria, broken)).await.unwrap().into_inner().partial_success.unwrap();
+        let refused = metrics.export(call(&desk.sam, broken)).await.unwrap().into_inner().partial_success.unwrap();
         assert_eq!(refused.rejected_data_points, 8);
         assert!(refused.error_message.starts_with("8 MALFORMED (record "), "{}", refused.error_message);
 

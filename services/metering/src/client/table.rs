@@ -129,7 +129,7 @@ impl Adapter {
         }
         let (time, said) = log_time(log)?;
         let session = session(attributes, self.session_key)?;
-        let claim = self.told_twice().then(|| self.claim(session.as_deref(), SourceKind::Logs)).flatten();
+        let claim = self.told_twice().then(|| Self::claim(session.as_deref(), SourceKind::Logs)).flatten();
         Ok(UsageEvent {
             id: log_id(rule.event_type, &said, log, self.identity),
             values: values(counted),
@@ -145,7 +145,7 @@ impl Adapter {
         self.metrics.iter().any(|rule| rule.told_twice)
     }
 
-    fn claim(&self, session: Option<&str>, source_kind: SourceKind) -> Option<Claim> {
+    fn claim(session: Option<&str>, source_kind: SourceKind) -> Option<Claim> {
         session.map(|session| Claim { session: session.to_owned(), source_kind })
     }
 
@@ -185,7 +185,7 @@ impl Adapter {
         let amount = scaled(rule.name, &point.value, rule.scale)?;
         let time = end_time("timeUnixNano", point.time_unix_nano)?;
         let session = session(attributes, self.session_key)?;
-        let claim = rule.told_twice.then(|| self.claim(session.as_deref(), SourceKind::Metrics)).flatten();
+        let claim = rule.told_twice.then(|| Self::claim(session.as_deref(), SourceKind::Metrics)).flatten();
         // the process says nothing that the session does not
         let resource = Resource { service: self.client.into(), instance: "".into() };
         Ok(UsageEvent {

@@ -48,17 +48,13 @@ pub fn dedupe_key(tenant: TenantId, source: &str, id: &str) -> Digest {
 /// way of reading does not turn a repetition into a conflict. A time that the sender left out is none of its words.
 ///
 /// `dims` and `amounts` are those of the event as stored.
-pub fn payload_key(
-    event: &UsageEvent,
-    principal: Option<PrincipalId>,
-    dims: &str,
-    amounts: &str,
-) -> Digest {
+pub fn payload_key(event: &UsageEvent, principal: Option<PrincipalId>, dims: &str, amounts: &str) -> Digest {
     let principal = principal.map(|p| p.0.into_bytes());
     let said = if event.attributes.is_empty() { [dims, amounts] } else { [event.attributes.as_str(), ""] };
     let time = if event.timed { event.time.micros() } else { i64::MIN };
     let who = principal.as_ref().map_or(&[][..], |p| p.as_slice());
-    let parts = [event.event_type.as_bytes(), &time.to_be_bytes(), who, said[0].as_bytes(), said[1].as_bytes()];
+    let parts =
+        [event.event_type.as_bytes(), &time.to_be_bytes(), who, said[0].as_bytes(), said[1].as_bytes()];
     // one part for what an adapter kept: it was so before there were events that came as such
     Digest::of(if event.attributes.is_empty() { &parts } else { &parts[..4] })
 }

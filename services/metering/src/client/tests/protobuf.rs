@@ -96,7 +96,7 @@ fn garbage_is_refused_whole_and_more_than_the_most_items_too() {
     }
     let nothing = Request::protobuf(Signal::Traces, b"").unwrap();
     assert_eq!(read(&nothing).ignored, 0);
-    let empty = vec![0x12, 0x00].repeat(crate::otlp::MAX_ITEMS + 1);
+    let empty = [0x12, 0x00].repeat(crate::otlp::MAX_ITEMS + 1);
     let scope = [&[0x12][..], &length(empty.len()), &empty].concat();
     let resource = [&[0x0a][..], &length(scope.len()), &scope].concat();
     let error = Request::protobuf(Signal::Logs, &resource).unwrap_err().to_string();
