@@ -237,7 +237,7 @@ fn reject(
             let said = [c.event.source.to_string(), c.event.id.clone(), c.event.event_type.to_string()];
             (said, c.holder.principal)
         }
-        Err(refused) => (refused.said.clone(), job.ctx.caller().principal.as_ref().map(|p| p.id)),
+        Err(refused) => ((*refused.said).clone(), job.ctx.caller().principal.as_ref().map(|p| p.id)),
     };
     Some(Reject {
         id: job.ctx.new_id(),

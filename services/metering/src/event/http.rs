@@ -117,9 +117,10 @@ fn too_large(limit: usize) -> Refusal {
 fn decode(body: &[u8], batch: bool, now: Time) -> Result<Vec<Result<Incoming, Refused>>> {
     let malformed =
         |e: serde_json::Error| Error::invalid("body", format!("is not JSON of the announced form: {e}"));
-    let texts: Vec<&RawValue> = match batch {
-        true => serde_json::from_slice(body).map_err(malformed)?,
-        false => vec![serde_json::from_slice(body).map_err(malformed)?],
+    let texts: Vec<&RawValue> = if batch {
+        serde_json::from_slice(body).map_err(malformed)?
+    } else {
+        vec![serde_json::from_slice(body).map_err(malformed)?]
     };
     if texts.len() > MAX_BATCH {
         let message = format!("has {} events; send at most {MAX_BATCH} in a batch", texts.len());

@@ -109,7 +109,7 @@ fn keyed(tenant: TenantId, holder: Holder, event: UsageEvent, derived: bool) -> 
 /// An event with the reason why it is refused.
 pub fn refused(event: &UsageEvent, why: Rejection) -> Refused {
     let said = [&*event.source, &event.id, &event.event_type].map(short);
-    Refused { said, why }
+    Refused { said: Box::new(said), why }
 }
 
 /// At most as much as a field may have.

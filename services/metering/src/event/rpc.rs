@@ -65,13 +65,11 @@ fn read(event: pb::UsageEvent, now: Time) -> Result<Incoming, Refused> {
         claim: None,
         observation: None,
     };
-    match time {
-        Ok(time) => event.time = time,
-        Err(_) => {
-            let why = Rejection::of(Code::Future, "time", "is out of range: years 1970 to 9999 are accepted");
-            return Err(refused(&event, why));
-        }
-    }
+    let Ok(time) = time else {
+        let why = Rejection::of(Code::Future, "time", "is out of range: years 1970 to 9999 are accepted");
+        return Err(refused(&event, why));
+    };
+    event.time = time;
     let all = std::iter::once((VALUE.to_owned(), value)).chain(values.into_iter().map(|v| (v.key, v.value)));
     match quantities(all.filter(|(name, text)| name != VALUE || !text.is_empty())) {
         Ok(values) => event.values = values,
@@ -112,9 +110,9 @@ fn status(status: &Status) -> pb::EventStatus {
         Status::Duplicate(seq) => (pb::EventOutcome::Duplicate, *seq),
         Status::Conflict(seq) => (pb::EventOutcome::Conflict, *seq),
         Status::Rejected(why) => {
-            answer.code = why.code.as_str().to_owned();
+            why.code.as_str().clone_into(&mut answer.code);
             answer.field = why.field.to_string();
-            answer.message = why.message.clone();
+            answer.message.clone_from(&why.message);
             (pb::EventOutcome::Rejected, 0)
         }
     };

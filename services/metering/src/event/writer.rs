@@ -71,7 +71,7 @@ pub struct Checked {
 #[derive(Debug)]
 pub struct Refused {
     /// Source, id and type, as far as they could be read, cut to their limits.
-    pub said: [String; 3],
+    pub said: Box<[String; 3]>,
     /// Why.
     pub why: Rejection,
 }
@@ -146,18 +146,18 @@ impl Writer {
         // a request larger than all the room there is has to be possible when it is alone
         let size = u32::try_from(job.items.len().clamp(1, self.most)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room);
-        let taken = match patient {
-            true => room.acquire_many_owned(size).await.map_err(Error::internal)?,
-            false => {
-                room.try_acquire_many_owned(size).map_err(|_| Error::Overloaded { retry_after: RETRY })?
-            }
+        let taken = if patient {
+            room.acquire_many_owned(size).await.map_err(Error::internal)?
+        } else {
+            room.try_acquire_many_owned(size).map_err(|_| Error::Overloaded { retry_after: RETRY })?
         };
         let (answer, answered) = oneshot::channel();
         let queue = self.queue(job.tenant);
         let waiting = Waiting { job, answer };
-        match patient {
-            true => queue.send(waiting).await.map_err(Error::internal)?,
-            false => queue.try_send(waiting).map_err(|_| Error::Overloaded { retry_after: RETRY })?,
+        if patient {
+            queue.send(waiting).await.map_err(Error::internal)?;
+        } else {
+            queue.try_send(waiting).map_err(|_| Error::Overloaded { retry_after: RETRY })?;
         }
         let outcome = answered.await.map_err(Error::internal)?;
         drop(taken);

@@ -163,7 +163,9 @@ impl<'q> Collect<'q> {
                     ),
                 });
             }
-            page.iter().for_each(|event| self.add(event));
+            for event in &page {
+                self.add(event);
+            }
         }
     }
 
@@ -174,7 +176,9 @@ impl<'q> Collect<'q> {
             let until = self.place.head.min(from + PAGE);
             let page = rollup::store::raw_list(db, self.place.tenant, from, until).await?;
             self.read += page.len() as u64;
-            page.iter().for_each(|event| self.add(event));
+            for event in &page {
+                self.add(event);
+            }
             from = until;
         }
         Ok(())
@@ -204,10 +208,6 @@ impl<'q> Collect<'q> {
             let id = self.book.series(self.meter, event, &event.dims());
             self.book.get(id).and_then(|series| self.group(series, event.principal_id))
         };
-        // what nobody is behind has no figures by principal
-        if self.persons() && event.principal_id.is_none() {
-            return;
-        }
         if let Some(group) = group {
             self.cells.entry((window, group)).or_default().add(&cell);
         }
@@ -232,7 +232,7 @@ impl<'q> Collect<'q> {
             match dimension {
                 Dimension::Role => group.role = series.role,
                 Dimension::Unit => group.unit = series.unit,
-                Dimension::Principal => group.principal = principal,
+                Dimension::Principal => group.principal = principal.filter(|id| !id.is_nil()),
                 Dimension::Client => group.client.clone_from(&series.client),
                 Dimension::Dim(dim) => {
                     group.dims.insert(dim, series.dims.get(*dim).cloned().unwrap_or_default());

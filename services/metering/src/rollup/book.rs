@@ -45,6 +45,15 @@ pub struct Book {
     new_members: Vec<(u32, Uuid)>,
 }
 
+/// What a book has and the store has not.
+#[derive(Debug, Default)]
+pub struct New {
+    /// Series by number.
+    pub series: Vec<(i64, Series)>,
+    /// Members by number.
+    pub members: Vec<(u32, Uuid)>,
+}
+
 impl Book {
     /// Enters what is stored.
     pub fn enter(&mut self, id: i64, series: Series) {
@@ -128,7 +137,7 @@ impl Book {
     }
 
     /// What has been entered since the last time and is not stored.
-    pub fn take_new(&mut self) -> (Vec<(i64, Series)>, Vec<(u32, Uuid)>) {
-        (std::mem::take(&mut self.new_series), std::mem::take(&mut self.new_members))
+    pub fn take_new(&mut self) -> New {
+        New { series: std::mem::take(&mut self.new_series), members: std::mem::take(&mut self.new_members) }
     }
 }

@@ -132,7 +132,7 @@ pub struct Key {
     pub bucket: Time,
     /// The series; 0 for everything together.
     pub series: i64,
-    /// The principal at [`Level::Person`], else nil.
+    /// The principal at [`Level::Person`], nil where nobody in particular is behind the events; elsewhere nil.
     pub principal: Uuid,
 }
 
@@ -190,10 +190,10 @@ impl Groups {
                     self.sums.entry(key).or_default().add(&cell);
                 }
             }
-            if let Some(principal) = event.principal_id {
-                let key = Key::of(meter, Level::Person, event.time, series, principal);
-                self.members.entry(key).or_default().add(&cell);
-            }
+            // what nobody in particular is behind too: figures by principal add up to the total
+            let key =
+                Key::of(meter, Level::Person, event.time, series, event.principal_id.unwrap_or_default());
+            self.members.entry(key).or_default().add(&cell);
         }
         if let (Some(principal), Some(meter)) = (event.principal_id, meter::find(ACTIVE_PRINCIPALS)) {
             let (series, member) = (book.series(meter, event, &dims), book.member(principal));

@@ -218,7 +218,7 @@ impl Roller {
 
     /// Moves the watermark and adds `cells` in one transaction. Errors: CONFLICT when the lease is another's.
     async fn store(&self, tenant: TenantId, memory: &mut Memory, to: Watermark, cells: Cells) -> Result<()> {
-        let (series, members) = memory.book.take_new();
+        let new = memory.book.take_new();
         let mut rows: Vec<_> = cells.into_iter().collect();
         // in the order of the key: neighbours are written together
         rows.sort_unstable_by_key(|(key, _)| *key);
@@ -226,8 +226,8 @@ impl Roller {
         if store::watermark_put(&mut tx, tenant, memory.watermark.fence, &to).await? == 0 {
             return Err(Error::Conflict);
         }
-        store::series_insert_all(&mut tx, tenant, &series).await?;
-        store::member_insert_all(&mut tx, tenant, &members).await?;
+        store::series_insert_all(&mut tx, tenant, &new.series).await?;
+        store::member_insert_all(&mut tx, tenant, &new.members).await?;
         unite(&mut tx, tenant, &mut rows).await?;
         store::rollup_add_all(&mut tx, tenant, &rows).await?;
         tx.finish().await?;

@@ -140,7 +140,9 @@ async fn compare(
     }
     let mut missing: Vec<_> = derived.iter().filter(|(key, _)| !seen.contains(key)).collect();
     missing.sort_by_key(|(key, _)| **key);
-    missing.into_iter().for_each(|(key, cell)| report.note(*key, &Cell::default(), cell));
+    for (key, cell) in missing {
+        report.note(*key, &Cell::default(), cell);
+    }
     Ok(())
 }
 
