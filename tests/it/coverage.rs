@@ -229,6 +229,13 @@ async fn tokens(world: &World) {
             }]});
             let answer = http::post_logs(&world.site.running.url(), &made.secret, body.to_string()).await;
             assert_eq!(answer.status, 200, "{}", answer.text());
+            let event = json!({"specversion": "1.0", "id": "e", "source": "gateway", "type": "request", "data": {"value": 1}});
+            let bearer = format!("Bearer {}", made.secret);
+            let headers =
+                [("authorization", bearer.as_str()), ("content-type", "application/cloudevents+json")];
+            let to = format!("{}/v1/usage/events", world.site.running.url());
+            let answer = http::send(::http::Method::POST, &to, &headers, event.to_string()).await;
+            assert_eq!(answer.json()["statuses"][0]["outcome"], "ACCEPTED", "{}", answer.text());
             for (signal, body) in other_telemetry() {
                 let url = world.site.running.url();
                 let answer =

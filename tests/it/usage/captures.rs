@@ -72,17 +72,16 @@ both_engines! {
         assert_eq!(desk.figures(&[Client]).await, both);
         let total = expected::sums(&[codex, claude].concat());
         assert_eq!(desk.totals().await, total);
-        // what nobody is behind, such as what comes with the tenant's own token, has no figures by principal
-        for dimensions in [&[Role][..], &[Unit], &[Client], &[Role, Unit, Client]] {
+        for dimensions in [&[Role][..], &[Unit], &[Principal], &[Client], &[Role, Unit, Principal, Client]] {
             let mut sums = BTreeMap::<_, i64>::new();
             for (meter, value) in desk.figures(dimensions).await.into_values().flatten() {
                 *sums.entry(meter).or_default() += value;
             }
             assert_eq!(sums, total, "{dimensions:?}");
         }
-        let by_all = desk.figures(&[Role, Unit, Client]).await;
+        let by_all = desk.figures(&[Role, Unit, Principal, Client]).await;
         let groups: Vec<_> = by_all.keys().map(String::as_str).collect();
-        assert_eq!(groups, ["analystfinancecodex", "claude-code", "salesfieldclaude-code"]);
+        assert_eq!(groups, ["analystfinancemariacodex", "claude-code", "salesfieldsamclaude-code"]);
     }
 
     async fn tenant_and_role_are_those_of_the_token_whatever_the_request_says(site: Site) {
