@@ -168,6 +168,13 @@ pub fn token_of(parent: &str, id: &str, kind: TokenKind) -> token::Token {
     }
 }
 
+/// Creates a token that is good for a day by the machine's clock, for programs that run by it; returns its secret.
+pub async fn live_token(by: &Caller, parent: &str, id: &str, kind: TokenKind) -> String {
+    let end = kernel::clock::Clock::System.now().plus(std::time::Duration::from_hours(24));
+    let token = token::Token { expire_time: Some(end.into()), ..token_of(parent, id, kind) };
+    create_token(by, parent, token).await.unwrap().secret
+}
+
 /// Creates a token.
 pub async fn create_token(
     by: &Caller,

@@ -59,6 +59,12 @@ async fn the_dashboard_and_the_table_of_metrics_name_what_is_served() {
         world.role(id).await;
         staff::give(&world.owner, id, "principals/member").await;
     }
+    let token = staff::ingest_token(&world.owner, "member").await;
+    let event = json!({"specversion": "1.0", "id": "e", "source": "gateway", "type": "request", "data": {"value": 1}});
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/cloudevents+json")];
+    let to = format!("{}/v1/usage/events", world.site.running.url());
+    assert_eq!(http::send(::http::Method::POST, &to, &headers, event.to_string()).await.status, 200);
     let read = |path: &str| std::fs::read_to_string(shipped(path)).unwrap();
     let (shown, told) = (metrics(&read("grafana/provost.json")), metrics(&read("README.md")));
     let unknown: Vec<_> = shown.difference(&told).collect();

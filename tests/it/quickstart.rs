@@ -148,6 +148,12 @@ fn real_marketplaces_and_captures_are_reported_whole_and_counted_once() {
         ("sales", expected::sums(&data::logs(CLAUDE))),
     ]);
     expected.values().for_each(is_counted);
+    let with_people = |mut meters: BTreeMap<String, i64>| {
+        meters.insert("active_principals".to_owned(), 1);
+        meters
+    };
+    let expected: BTreeMap<_, _> =
+        expected.into_iter().map(|(role, meters)| (role, with_people(meters))).collect();
     assert_eq!(figures(&story), expected);
 
     assert_eq!(printed(&quickstart(dir.path(), &args)), printed(&first));

@@ -13,6 +13,7 @@ use std::{
 
 use proto::{
     duty::v1::Duty,
+    token::v1::TokenKind,
     usage::v1::{
         Dim, EventOutcome, IngestRequest, Quantity, QueryUsageRequest, UsageEvent,
         usage_service_client::UsageServiceClient,
@@ -136,12 +137,13 @@ impl Target {
         world::tenant(&admin, "acme", "partners/northwind").await.unwrap();
         world::user(&admin, world::ACME, "owner").await;
         world::grant(&admin, world::ACME, "owner", Duty::Owner).await.unwrap();
-        let owner = world::personal(&admin, world::ACME, "owner").await;
+        let secret = world::live_token(&admin, world::ACME, "owner", TokenKind::Personal).await;
+        let owner = Caller { channel: admin.channel.clone(), secret };
         staff::unit(&owner, "field").await;
         for n in 0..PEOPLE {
             staff::user(&owner, &format!("p-{n}"), "field").await;
         }
-        let token = staff::ingest_token(&owner, "").await;
+        let token = world::live_token(&owner, world::ACME, "", TokenKind::Ingest).await;
         Self { url: daemon.url.clone(), token, owner }
     }
 

@@ -15,6 +15,7 @@ use std::{
 use kernel::{Kernel, clock::Clock, db::Db};
 use proto::{
     duty::v1::Duty,
+    token::v1::TokenKind,
     usage::v1::{
         Dim, EventOutcome, IngestRequest, Quantity, UsageEvent, usage_service_client::UsageServiceClient,
     },
@@ -122,12 +123,13 @@ async fn killed_again_and_again(engine: Engine) {
     world::tenant(&admin, "acme", world::NORTHWIND).await.unwrap();
     world::user(&admin, world::ACME, "owner").await;
     world::grant(&admin, world::ACME, "owner", Duty::Owner).await.unwrap();
-    let owner = world::personal(&admin, world::ACME, "owner").await;
+    let secret = world::live_token(&admin, world::ACME, "owner", TokenKind::Personal).await;
+    let owner = Caller { channel: admin.channel.clone(), secret };
     staff::unit(&owner, "field").await;
     for person in ["maria", "sam"] {
         staff::user(&owner, person, "field").await;
     }
-    let token = staff::ingest_token(&owner, "").await;
+    let token = world::live_token(&owner, world::ACME, "", TokenKind::Ingest).await;
     let seconds = Clock::System.now().micros() / 1_000_000;
     let mut senders: Vec<_> = (0..SENDERS).map(|_| Sender::default()).collect();
     for round in 0..kills() {

@@ -200,7 +200,7 @@ both_engines! {
         let (one, batch) = ("application/cloudevents+json", "application/cloudevents-batch+json; charset=utf-8");
         let answer = send(one, &event("a", json!(7))).await;
         assert_eq!((answer.status.as_u16(), answer.json()["statuses"][0]["outcome"].as_str()), (200, Some("ACCEPTED")));
-        let mixed = json!([event("a", json!(7)), event("b", json!("5")), event("c", json!(0.5)), event("d", json!(1e3)), 7,
+        let mixed = json!([event("a", json!(7)), event("b", json!("5")), event("c", json!(0.5)), event("d", json!("1e3")), 7,
             {"specversion": "0.3", "id": "e", "source": "s", "type": "t"}]);
         let answer = send(batch, &mixed).await.json();
         let outcomes: Vec<_> = answer["statuses"].as_array().unwrap().iter()

@@ -102,9 +102,10 @@ async fn ask_all(desk: &Desk) -> Vec<Vec<pb::UsageRow>> {
 /// Waits until everything is rolled up, figures by principal too.
 async fn rolled_up(desk: &Desk) {
     let kernel = &desk.world.site.running.kernel;
-    kernel.clock.advance(Duration::from_secs(11));
     let all = async {
         loop {
+            // figures by principal are stored some seconds after the last time
+            kernel.clock.advance(Duration::from_secs(11));
             let mut db = kernel.db.reader().await.unwrap();
             if metering::rollup::store::due_list(&mut db, 10).await.unwrap().is_empty() {
                 return;

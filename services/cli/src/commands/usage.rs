@@ -1,6 +1,7 @@
 //! `provost usage` and `provost meter`.
 
 mod seen;
+mod send;
 
 use clap::{Args, Subcommand};
 use prost_types::Timestamp;
@@ -14,12 +15,15 @@ use crate::{
     names::beside,
 };
 use seen::Seen;
+use send::Send;
 
 /// Verbs of usage.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Sum what was used
     Query(Query),
+    /// Send usage events from a file, with an ingest token; sent again, they count once
+    Send(Send),
     /// List the events behind figures
     ///
     /// Filter by `seq`, `time`, `type`, `source`, `id`, `client`, `principal`, `role`, `unit`; order by `seq`.
@@ -96,6 +100,7 @@ fn client(link: Link) -> UsageServiceClient<Link> {
 pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
     let args = match command {
         Command::Query(args) => args,
+        Command::Send(args) => return send::run(&args, app).await,
         Command::Events(of) => return seen::events(&of, app).await,
         Command::Rejects(of) => return seen::rejects(&of, app).await,
         Command::Unapproved(of) => return seen::unapproved(&of, app).await,

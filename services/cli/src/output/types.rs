@@ -39,7 +39,7 @@ named! {
     tenant_plugin: ListTenantPluginsResponse, TenantPlugin;
     token: CreateTokenResponse, ListTokensResponse, Token, WhoAmIResponse;
     unit: ListUnitsResponse, Unit;
-    usage: ListMetersResponse, ListPluginSightingsResponse, ListSettingsObservationsResponse,
+    usage: IngestResponse, ListMetersResponse, ListPluginSightingsResponse, ListSettingsObservationsResponse,
         ListUnapprovedPluginsResponse, ListUsageEventsResponse, ListUsageRejectsResponse, QueryUsageResponse;
 }
 

@@ -37,6 +37,8 @@ pub struct Series {
 pub struct Book {
     series: HashMap<Series, i64>,
     by_id: HashMap<i64, Series>,
+    /// The highest number so far: a book may have a part of the series only.
+    highest: i64,
     /// Values seen of every dimension of every meter.
     values: HashMap<(&'static str, &'static str), HashSet<String>>,
     per_meter: HashMap<&'static str, usize>,
@@ -64,6 +66,7 @@ impl Book {
             }
         }
         *self.per_meter.entry(series.meter).or_default() += 1;
+        self.highest = self.highest.max(id);
         self.by_id.insert(id, series.clone());
         self.series.insert(series, id);
     }
@@ -103,7 +106,7 @@ impl Book {
                 return *id;
             }
         }
-        let id = i64::try_from(self.by_id.len()).unwrap_or(i64::MAX).saturating_add(1);
+        let id = self.highest.saturating_add(1);
         self.enter(id, series.clone());
         self.new_series.push((id, series));
         id
@@ -139,5 +142,64 @@ impl Book {
     /// What has been entered since the last time and is not stored.
     pub fn take_new(&mut self) -> New {
         New { series: std::mem::take(&mut self.new_series), members: std::mem::take(&mut self.new_members) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::clock::Time;
+
+    use super::*;
+    use crate::meter;
+
+    fn event(client: &str) -> Raw {
+        Raw {
+            seq: 1,
+            client: client.to_owned(),
+            principal_id: None,
+            role_id: None,
+            unit_id: None,
+            time: Time::from_micros(0),
+            dims: "{}".to_owned(),
+            amounts: "{}".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_book_with_a_part_of_the_series_gives_no_number_twice() {
+        let tokens = meter::find(meter::TOKENS_INPUT).unwrap();
+        let stored = Series {
+            meter: tokens.key,
+            client: "codex".to_owned(),
+            role: None,
+            unit: None,
+            dims: BTreeMap::new(),
+        };
+        let mut book = Book::default();
+        // others have the numbers 1 and 3
+        book.enter(2, stored.clone());
+        book.enter(4, Series { client: "claude-code".to_owned(), ..stored });
+        let new = book.series(tokens, &event("other"), &HashMap::new());
+        assert_eq!((new, book.series(tokens, &event("codex"), &HashMap::new())), (5, 2));
+        assert_eq!(book.get(2).map(|s| s.client.as_str()), Some("codex"));
+        assert_eq!(book.take_new().series.len(), 1);
+    }
+
+    #[test]
+    fn values_beyond_the_limit_are_one_and_known_ones_stay_apart() {
+        let skills = meter::find(meter::SKILL_INVOCATIONS).unwrap();
+        let mut book = Book::default();
+        let mut series = |plugin: &str| {
+            let dims = HashMap::from([(Cow::Borrowed("plugin"), Cow::Owned(plugin.to_owned()))]);
+            let id = book.series(skills, &event("codex"), &dims);
+            book.get(id).unwrap().dims["plugin"].clone()
+        };
+        for n in 0..MAX_DIM_VALUES {
+            assert_eq!(series(&n.to_string()), n.to_string());
+        }
+        assert_eq!(
+            (series("one more"), series("another"), series("7")),
+            (OTHER.into(), OTHER.into(), "7".into())
+        );
     }
 }

@@ -187,6 +187,8 @@ pub fn spawn_verifier(
             .with_description("Rollups that were not what the usage events say.")
             .build(),
     );
+    // there to be watched before the first round
+    differences.add(0, &[]);
     Some(tokio::spawn(async move {
         loop {
             tokio::select! {
