@@ -174,17 +174,9 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         "provost.usage.v1.UnapprovedPlugin" => {
             &["plugin", "plugin_hash", "client", "principal_count", "first_time", "last_time"]
         }
-        "provost.usage.v1.UsageRow" => &[
-            "start_time",
-            "role",
-            "unit_name",
-            "principal",
-            "client",
-            "dims",
-            "meter",
-            "decimal_value",
-            "unit",
-        ],
+        "provost.usage.v1.UsageRow" => {
+            &["start_time", "role", "unit_name", "principal", "client", "dims", "meter", "value", "unit"]
+        }
         _ => &[],
     }
 }

@@ -67,7 +67,8 @@ fn read(args: &Send) -> Result<Vec<UsageEvent>> {
 }
 
 fn event(line: &str) -> std::result::Result<UsageEvent, String> {
-    let descriptor = descriptor("provost.usage.v1.UsageEvent").map_err(|_| "this build does not know usage events".to_owned())?;
+    let descriptor = descriptor("provost.usage.v1.UsageEvent")
+        .map_err(|_| "this build does not know usage events".to_owned())?;
     let document = serde_norway::Deserializer::from_str(line);
     let message = DynamicMessage::deserialize(descriptor, document).map_err(|e| e.to_string())?;
     message.transcode_to().map_err(|e| e.to_string())
