@@ -121,7 +121,7 @@ pub(crate) async fn store(
     let (positions, items): (Vec<_>, Vec<_>) = reading.items.into_iter().unzip();
     let incoming = |item| match item {
         Ok(event) => Ok(Incoming { event, subject: String::new() }),
-        Err(why) => Err(Refused { said: Default::default(), why }),
+        Err(why) => Err(Refused { said: Box::default(), why }),
     };
     let items = items.into_iter().map(incoming).collect();
     let action = match request.signal {

@@ -101,8 +101,8 @@ pub fn event(run: u64, n: u64, now: Duration) -> UsageEvent {
 pub fn start() -> Duration {
     static START: std::sync::OnceLock<Duration> = std::sync::OnceLock::new();
     *START.get_or_init(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        Duration::from_secs(now.as_secs() - 60)
+        let (seconds, _) = kernel::clock::Clock::System.now().unix_parts();
+        Duration::from_secs(seconds - 60)
     })
 }
 

@@ -298,12 +298,13 @@ async fn a_write_ahead_log_without_a_byte_left_stops_the_database_and_what_was_a
     becomes(&world.site, ServingStatus::Serving).await;
     // connections of before are found dead one by one
     let after = async {
-        for n in 0.. {
+        let mut n = 0;
+        loop {
             if let Ok(name) = create(&world.owner, &format!("after-{n}")).await {
                 return name;
             }
+            n += 1;
         }
-        unreachable!()
     };
     acknowledged.insert(tokio::time::timeout(PATIENCE, after).await.expect("it works again"));
     let present = crate::process::roles(&world.owner).await;

@@ -62,7 +62,7 @@ both_engines! {
     async fn one_bad_event_among_many_costs_itself_alone(site: Site) {
         let desk = Desk::open(site).await;
         let mut events: Vec<_> = (0..1_000).map(|n| event(&format!("e{n}"))).collect();
-        events[500].values[0].value = "NaN".to_owned();
+        "NaN".clone_into(&mut events[500].values[0].value);
         let found = outcomes(&desk, &desk.maria, events.clone()).await;
         assert_eq!(found.len(), 1_000);
         for (n, (outcome, code, field)) in found.iter().enumerate() {
@@ -95,14 +95,14 @@ both_engines! {
     async fn the_same_id_with_other_content_conflicts_within_a_batch_and_across_batches(site: Site) {
         let desk = Desk::open(site).await;
         let mut other = event("a");
-        other.values[0].value = "11".to_owned();
+        "11".clone_into(&mut other.values[0].value);
         let found = outcomes(&desk, &desk.maria, vec![event("a"), event("a"), other.clone()]).await;
         let kinds: Vec<_> = found.iter().map(|o| o.0).collect();
         assert_eq!(kinds, [ACCEPTED, EventOutcome::Duplicate, EventOutcome::Conflict]);
         assert_eq!(outcomes(&desk, &desk.maria, vec![other]).await[0].0, EventOutcome::Conflict);
         assert_eq!(outcomes(&desk, &desk.sam, vec![event("a")]).await[0].0, EventOutcome::Conflict, "it is Maria's");
         let mut elsewhere = event("a");
-        elsewhere.source = "gateway/two".to_owned();
+        "gateway/two".clone_into(&mut elsewhere.source);
         assert_eq!(outcomes(&desk, &desk.maria, vec![elsewhere]).await[0].0, ACCEPTED, "another source");
         assert_eq!(output(&desk).await, 20);
     }
@@ -112,7 +112,7 @@ both_engines! {
         let long = "x".repeat(257);
         let value = |text: &str| {
             let mut event = event("v");
-            event.value = text.to_owned();
+            text.clone_into(&mut event.value);
             event
         };
         let dims = |count: usize, length: usize| UsageEvent {

@@ -114,7 +114,7 @@ async fn rolled_up(desk: &Desk) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), all).await.expect("usage is rolled up");
+    tokio::time::timeout(Duration::from_mins(1), all).await.expect("usage is rolled up");
 }
 
 both_engines! {

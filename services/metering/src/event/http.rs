@@ -131,7 +131,7 @@ fn decode(body: &[u8], batch: bool, now: Time) -> Result<Vec<Result<Incoming, Re
 
 fn read(text: &RawValue, now: Time) -> Result<Incoming, Refused> {
     let malformed = |why: String| Refused {
-        said: Default::default(),
+        said: Box::default(),
         why: Rejection::of(Code::Malformed, "", format!("is no CloudEvent: {why}")),
     };
     let sent: Sent<'_> = serde_json::from_str(text.get()).map_err(|e| malformed(e.to_string()))?;
