@@ -1,7 +1,7 @@
 //! The assistants that are understood: from what their telemetry says to usage events, with nothing private left in them.
 //!
 //! One file an assistant, mostly tables; a file for any other that speaks the semantic conventions of OpenTelemetry for
-//! generative AI; and what all of them share: [`reading`] (time, id, quantities, what is kept) and [`table`].
+//! generative AI; and what all of them share: `reading` (time, id, quantities, what is kept) and `table`.
 
 use std::{borrow::Cow, collections::BTreeMap};
 

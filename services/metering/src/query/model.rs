@@ -30,7 +30,7 @@ pub enum Dimension {
     Principal,
     /// The assistant.
     Client,
-    /// A dimension of the meter, by its place in [`crate::meter::DIMS`].
+    /// A dimension of the meter, by its name.
     Dim(&'static str),
 }
 
