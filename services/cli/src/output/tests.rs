@@ -110,7 +110,7 @@ fn usage_says_how_complete_it_is() {
     ROLE                       METER         VALUE  UNIT
     tenants/acme/roles/banker  tokens.input     42  tokens
     ");
-    assert_eq!(answer.notes(Format::Table), ["complete through: 2026-11-04T06:30:00Z"]);
+    assert_eq!(answer.notes(Format::Table), ["complete through: 2026-11-04T06:30:00Z", "tail events: 0"]);
 }
 
 #[test]
