@@ -129,7 +129,8 @@ pub(crate) async fn store(
         Signal::Metrics => METRICS,
         Signal::Traces => TRACES,
     };
-    let statuses = ops::usage_ingest(writer, ctx, action, Surface::Otlp, items, false).await?;
+    // boxed: one future through all layers is deeper than an optimising compiler follows
+    let statuses = Box::pin(ops::usage_ingest(writer, ctx, action, Surface::Otlp, items, false)).await?;
     let refused = Report::of(&statuses).refused();
     if refused == 0 {
         return Ok(Taken { refused, message: String::new() });

@@ -101,7 +101,7 @@ async fn take(writer: &Writer, info: CallInfo, request: Request) -> Result<Vec<S
         _ => Error::invalid("body", "could not be read to its end; send the request anew").into(),
     })?;
     let items = decode(&body, media == BATCH, ctx.now())?;
-    Ok(ops::usage_ingest(writer, &ctx, SEND, Surface::CloudEvents, items, false).await?)
+    Ok(Box::pin(ops::usage_ingest(writer, &ctx, SEND, Surface::CloudEvents, items, false)).await?)
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {

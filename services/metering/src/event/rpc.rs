@@ -43,7 +43,7 @@ async fn answer(writer: &Writer, ctx: &Arc<Ctx>, batch: pb::IngestRequest) -> Re
     let ctx = Arc::new(ctx.renewed().await?);
     let now = ctx.now();
     let items = batch.events.into_iter().map(|event| read(event, now)).collect();
-    let statuses = ops::usage_ingest(writer, &ctx, ops::INGEST, Surface::Grpc, items, true).await?;
+    let statuses = Box::pin(ops::usage_ingest(writer, &ctx, ops::INGEST, Surface::Grpc, items, true)).await?;
     Ok(pb::IngestResponse { batch_id: batch.batch_id, statuses: statuses.iter().map(status).collect() })
 }
 
