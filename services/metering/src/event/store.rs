@@ -185,10 +185,10 @@ pub async fn event_find_all(
 ) -> Result<Vec<Stored>> {
     let mut found = Vec::with_capacity(keys.len());
     for (part, marks) in bulk(db.engine(), keys, 1) {
-        // marks are ($1), ($2), …: an IN list of rows of one column each
+        // the keys lead: left to itself, SQLite reads all events of the tenant for an IN list
         let text = format!(
-            "SELECT dedupe_key, seq, payload_key FROM usage_event WHERE dedupe_key IN ({}) AND tenant_id = {}",
-            marks.replace(['(', ')'], ""),
+            "WITH k (dedupe_key) AS (VALUES {marks}) SELECT e.dedupe_key, e.seq, e.payload_key \
+             FROM k CROSS JOIN usage_event e WHERE e.dedupe_key = k.dedupe_key AND e.tenant_id = {}",
             if db.engine() == Engine::Sqlite { "?".to_owned() } else { format!("${}", part.len() + 1) },
         );
         let stored: Vec<Stored> = on!(db, |c| {
