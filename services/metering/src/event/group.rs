@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use kernel::{Kernel, Result, db::tx::Tx, ids::TenantId};
+use kernel::{Error, Kernel, Result, db::tx::Tx, ids::TenantId};
 
 use super::{
     key::Digest,
@@ -120,7 +120,9 @@ impl<'j> Group<'j> {
             let (key, says) = (Digest::from_bytes(&row.dedupe_key)?, Digest::from_bytes(&row.payload_key)?);
             Some((key, (row.seq, says, ours.get(&key) == Some(&row.seq))))
         });
-        Ok(known.collect())
+        let known: Known = known.collect();
+        // somebody removed events in between: nobody is told that an event is there which is not
+        if known.len() < self.rows.len() { Err(Error::Conflict) } else { Ok(known) }
     }
 
     /// Of every event, whether what is told in several ways counts in its way.

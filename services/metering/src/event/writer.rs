@@ -11,7 +11,7 @@ use std::{
 
 use kernel::{Ctx, Error, Kernel, Result, authz::Permit, clock::Time, db::retry, ids::TenantId};
 use opentelemetry::metrics::{Counter, Histogram, Meter};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{
     group::{self, Outcome},
@@ -93,6 +93,8 @@ pub struct Job {
 struct Waiting {
     job: Job,
     answer: oneshot::Sender<Result<Vec<Status>>>,
+    /// The room that it takes, until it is stored: also when its caller has gone away by then.
+    room: OwnedSemaphorePermit,
 }
 
 /// Stores usage events, for all tenants.
@@ -146,22 +148,20 @@ impl Writer {
         // a request larger than all the room there is has to be possible when it is alone
         let size = u32::try_from(job.items.len().clamp(1, self.most)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room);
-        let taken = if patient {
+        let room = if patient {
             room.acquire_many_owned(size).await.map_err(Error::internal)?
         } else {
             room.try_acquire_many_owned(size).map_err(|_| Error::Overloaded { retry_after: RETRY })?
         };
         let (answer, answered) = oneshot::channel();
         let queue = self.queue(job.tenant);
-        let waiting = Waiting { job, answer };
+        let waiting = Waiting { job, answer, room };
         if patient {
             queue.send(waiting).await.map_err(Error::internal)?;
         } else {
             queue.try_send(waiting).map_err(|_| Error::Overloaded { retry_after: RETRY })?;
         }
-        let outcome = answered.await.map_err(Error::internal)?;
-        drop(taken);
-        outcome
+        answered.await.map_err(Error::internal)?
     }
 
     /// The tenant's queue, with a task that empties it.
@@ -172,7 +172,12 @@ impl Writer {
             tokio::spawn(drain(Arc::clone(&self.kernel), Arc::clone(&self.metrics), receiver));
             sender
         };
-        queues.entry(tenant).or_insert_with(start).clone()
+        let queue = queues.entry(tenant).or_insert_with(start);
+        if queue.is_closed() {
+            // its task died, and nobody would ever empty it
+            *queue = start();
+        }
+        queue.clone()
     }
 }
 
@@ -188,13 +193,15 @@ async fn drain(kernel: Arc<Kernel>, metrics: Arc<Metrics>, mut queue: mpsc::Rece
             group.push(next);
         }
         let begun = std::time::Instant::now();
-        let (jobs, answers): (Vec<_>, Vec<_>) = group.into_iter().map(|w| (w.job, w.answer)).unzip();
+        let (jobs, waiting): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|w| (w.job, (w.answer, w.room))).unzip();
         let outcomes = store(&kernel, &jobs).await;
         metrics.commit.record(begun.elapsed().as_secs_f64(), &[]);
-        for ((job, answer), outcome) in jobs.iter().zip(answers).zip(outcomes) {
+        for ((job, (answer, room)), outcome) in jobs.iter().zip(waiting).zip(outcomes) {
             metrics.count(job.surface, &outcome);
             // whoever does not wait any more has gone away
             let _ = answer.send(outcome);
+            drop(room);
         }
     }
 }
