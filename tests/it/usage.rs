@@ -17,6 +17,7 @@ mod queries;
 mod refusals;
 mod rollup;
 mod signals;
+mod simulator;
 
 /// `acme` with two people who send telemetry: Maria, an analyst in finance, and Sam, in sales.
 struct Desk {

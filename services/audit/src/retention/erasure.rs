@@ -1,6 +1,6 @@
 //! How a person leaves the record: the key of the sealed fields is destroyed, and what is not sealed is removed.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use kernel::{
     Ctx, Error, Result,
@@ -9,10 +9,11 @@ use kernel::{
         subject::{KeyId, Subject},
     },
     authz::{Action, Class},
-    db::{Executor, tx::Tx},
+    db::{Db, Executor, tx::Tx},
     scope::Scope,
 };
 use tenancy::principal::{self, model::Principal, name::parse};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
@@ -40,6 +41,11 @@ const TOUCHED: &[&str] = &[
     "subject_key",
     "audit_posting",
 ];
+
+/// How often the files are emptied when readers are in the way,
+const ATTEMPTS: usize = 600;
+/// and how long after each other.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Events read at once.
 const CHUNK: usize = 1_000;
@@ -70,15 +76,18 @@ pub async fn subject_erase(ctx: &Ctx, log: &Sequencer, name: &str, reason: Strin
     let (revision, erase_time) = (after.stamp.revision, after.stamp.update_time);
     let erasure = Erasure { principal: after.name(), reason, revision, erase_time, events };
     let (kernel, reading) = (Arc::clone(ctx.kernel()), Arc::clone(log.reading()));
-    tx.once_known(move |_| {
+    let (tell, scrubbed) = oneshot::channel();
+    tx.once_known(move |committed| {
         kernel.subjects.forget();
         // whoever searched while the transaction went on has read the person's words once more
         reading.tails.forget();
+        if committed.is_ok() {
+            tokio::spawn(scrub(kernel.db.clone(), tell));
+        }
     });
     tx.commit(permit.audit().target(&erasure).after(&erasure)).await?;
-    if !ctx.validate_only() {
-        scrub(ctx).await;
-    }
+    // of a dry run nobody tells
+    let _ = scrubbed.await;
     Ok(erasure)
 }
 
@@ -169,12 +178,22 @@ async fn logs_about(ctx: &Ctx, scope: &Scope) -> Result<Vec<Uuid>> {
     }
 }
 
-/// Empties what the engine keeps of overwritten rows. The erasure is done whether or not this is; and it goes on when the caller
-/// goes away.
-async fn scrub(ctx: &Ctx) {
-    let db = ctx.kernel().db.clone();
-    let scrubbed = tokio::spawn(async move { db.scrub(TOUCHED).await });
-    if let Err(error) = scrubbed.await.map_err(Error::internal).flatten() {
-        tracing::warn!(%error, "an erasure is committed; the write-ahead log still has what it removed until its next checkpoint");
+/// Empties what the engine keeps of overwritten rows, whether or not the caller is still there. The erasure is done by then; a
+/// reader may stand in the way for a while, so the caller hears after the first attempt and further ones follow.
+async fn scrub(db: Db, tell: oneshot::Sender<()>) {
+    let mut tell = Some(tell);
+    for _ in 0..ATTEMPTS {
+        let done = db.scrub(TOUCHED).await;
+        if let Some(tell) = tell.take() {
+            let _ = tell.send(());
+        }
+        match done {
+            Ok(()) => return,
+            Err(error) => tracing::debug!(%error, "what an erasure removed is still in the database's files"),
+        }
+        tokio::time::sleep(PAUSE).await;
     }
+    tracing::warn!(
+        "an erasure is committed; the write-ahead log still has what it removed until its next checkpoint"
+    );
 }
