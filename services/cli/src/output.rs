@@ -107,6 +107,11 @@ impl Serialize for Shown<'_> {
     }
 }
 
+/// A message as a JSON value.
+pub fn value(message: &DynamicMessage) -> Result<serde_json::Value> {
+    serde_json::to_value(Shown(message)).map_err(|e| failed(&e))
+}
+
 /// A message as JSON on one line.
 pub fn compact(message: &DynamicMessage) -> Result<String> {
     serde_json::to_string(&Shown(message)).map(|text| text + "\n").map_err(|e| failed(&e))

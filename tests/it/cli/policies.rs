@@ -50,8 +50,19 @@ fn an_explanation_names_who_set_the_rule_to_those_who_may_read_the_record() {
     let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(out.contains("Yes: maria may use") && !out.contains("set by"), "{out}");
     assert!(err.contains("audit"), "{err}");
-    let said = shell.error(2, &[&explain[..], &["-o", "json"]].concat());
-    assert!(said.contains("--set-by"), "{said}");
+    // programs get the acts themselves
+    let told = shell.json(&explain);
+    let by = &told["setBy"][0];
+    assert_eq!(by["entitlement"], "tenants/acme/entitlements/bankers-sales");
+    assert_eq!(
+        (&by["made"]["action"], &by["changed"]),
+        (&"entitlement.create".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(by["made"]["actor"], "principals/root");
+    assert_eq!((&told["decision"]["allowed"], told["setBy"].as_array().unwrap().len()), (&true.into(), 1));
+    let output = shell.run(4, &[&explain[..], &hers, &["-o", "json"]].concat());
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&told["decision"]["allowed"], told.get("setBy")), (&true.into(), None));
 }
 
 #[test]

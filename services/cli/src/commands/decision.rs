@@ -68,7 +68,8 @@ pub struct Question {
 pub struct Explained {
     #[command(flatten)]
     question: Question,
-    /// Name who set the rules that decided, from the audit log: only to those who may read it, and the reading is on the record
+    /// Name who set the rules that decided, from the audit log: only to those who may read it, and the reading is on the record;
+    /// with `-o`, in `setBy`
     #[arg(long)]
     set_by: bool,
 }
@@ -149,18 +150,22 @@ pub async fn check(args: Question, app: &mut App<'_, '_>) -> Result<Exit> {
 /// Asks for a decision and all that led to it.
 pub async fn explain(args: Explained, app: &mut App<'_, '_>) -> Result<Exit> {
     let Explained { question: args, set_by } = args;
-    if set_by && app.format() != Format::Table {
-        return Err(Error::Usage(
-            "--set-by adds sentences to the table; with -o, ask `provost audit list` about the entitlements"
-                .to_owned(),
-        ));
-    }
     let (principal, plugin) = (principal(app, &args.principal)?, plugin(app, &args.plugin).await?);
     let request = ExplainRequest { principal, plugin, revision_token: args.by.revision_token };
     let told = app.client()?.call(Repeat::Safe, &request, async |l, r| client(l).explain(r).await).await?;
     let allowed = told.decision.as_ref().is_some_and(|decision| decision.allowed);
     if app.format() != Format::Table {
-        app.print(&Answer::One(reflect(&told)?))?;
+        let explanation = reflect(&told)?;
+        if !set_by {
+            app.print(&Answer::One(explanation))?;
+            return Ok(exit(allowed));
+        }
+        let exact = author::exact(&explanation, &told.rules, app).await;
+        if exact.is_err() {
+            // the answer stands, also for whoever may not know whose it is
+            app.print(&Answer::One(explanation))?;
+        }
+        app.console.print(&exact?)?;
         return Ok(exit(allowed));
     }
     app.console.print(&format!("{}\n", clean(&told.summary)))?;

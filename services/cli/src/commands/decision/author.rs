@@ -1,16 +1,18 @@
 //! Who set a rule: the audit log knows, and tells those who may read it.
 
 use jiff::Timestamp;
+use prost_reflect::DynamicMessage;
 use proto::{
     audit::v1::{AuditEvent, ListAuditEventsRequest, audit_service_client::AuditServiceClient},
     decision::v1::RuleAccount,
 };
+use serde_json::{Value, json};
 
 use crate::{
     app::App,
     client::{Link, MAX_ANSWER_BYTES, Repeat},
     error::Result,
-    output::clean,
+    output::{clean, encode, reflect, value},
 };
 
 /// Events that a page holds; a rule that changes more often than that takes another page.
@@ -68,7 +70,33 @@ pub async fn sentences(rules: &[RuleAccount], app: &mut App<'_, '_>) -> Result<S
     Ok(text)
 }
 
+/// The explanation as it was answered, with the author of each rule that decided in `setBy`.
+pub async fn exact(
+    explanation: &DynamicMessage,
+    rules: &[RuleAccount],
+    app: &mut App<'_, '_>,
+) -> Result<String> {
+    let mut told = value(explanation)?;
+    let mut authors = Vec::new();
+    for rule in rules.iter().filter(|rule| rule.decided) {
+        authors.push(of(&rule.entitlement, app).await?.exact(&rule.entitlement)?);
+    }
+    if let Some(fields) = told.as_object_mut() {
+        fields.insert("setBy".to_owned(), Value::Array(authors));
+    }
+    encode(&told, app.format())
+}
+
 impl Author {
+    /// The events that say so, whole; null where the record has none any more.
+    fn exact(&self, rule: &str) -> Result<Value> {
+        let event = |event: &Option<AuditEvent>| match event {
+            Some(event) => value(&reflect(event)?),
+            None => Ok(Value::Null),
+        };
+        Ok(json!({"entitlement": rule, "made": event(&self.made)?, "changed": event(&self.changed)?}))
+    }
+
     fn sentence(&self, rule: &str) -> String {
         let id = rule.rsplit('/').next().unwrap_or(rule);
         let by = |event: &AuditEvent| {
