@@ -36,14 +36,17 @@ fn runner(seed: u64) -> TestRunner {
     TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
 }
 
-/// Runs a trace on one engine; returns all its figures, as text.
-async fn run(engine: Engine, steps: &[Step]) -> String {
-    // rolled up by the trace alone
-    let own_time = ("usage.rollup_interval_ms", "3600000".to_owned());
-    let mut node = Node::open(Site::start_with(engine, &[own_time]).await).await;
+/// Runs a trace; returns all its figures, as text. There is always a node in `place`, except while it restarts.
+async fn run(place: &mut Option<Node>, steps: &[Step]) -> String {
     let mut oracle = Oracle::default();
     let mut seen = String::new();
     for step in steps {
+        if let Step::Restart(back) = step {
+            let node = place.take().unwrap();
+            *place = Some(node.restart(*back).await);
+            continue;
+        }
+        let node = place.as_mut().unwrap();
         match step {
             Step::Send(batch) => node.send(&mut oracle, batch, false).await,
             Step::Lost(batch) => {
@@ -53,10 +56,11 @@ async fn run(engine: Engine, steps: &[Step]) -> String {
             Step::Wait(minutes) => node.wait(*minutes),
             Step::Roll => node.roll().await,
             Step::Crash(polls) => node.crash(*polls).await,
-            Step::Restart(back) => node = node.restart(*back).await,
             Step::Ask => seen.push_str(&node.ask(&oracle).await),
+            Step::Restart(_) => unreachable!("done above"),
         }
     }
+    let node = place.as_mut().unwrap();
     seen.push_str(&node.ask(&oracle).await);
     node.roll().await;
     seen.push_str(&node.ask(&oracle).await);
@@ -68,7 +72,14 @@ async fn run(engine: Engine, steps: &[Step]) -> String {
 async fn fault(steps: &[Step]) -> Option<String> {
     let mut seen = Vec::new();
     for engine in Engine::BOTH {
-        match AssertUnwindSafe(run(engine, steps)).catch_unwind().await {
+        // rolled up by the trace alone
+        let own_time = ("usage.rollup_interval_ms", "3600000".to_owned());
+        let mut place = Some(Node::open(Site::start_with(engine, &[own_time]).await).await);
+        let ended = AssertUnwindSafe(run(&mut place, steps)).catch_unwind().await;
+        if let Some(node) = place {
+            node.stop().await;
+        }
+        match ended {
             Ok(figures) => seen.push(figures),
             Err(panic) => {
                 let said = panic.downcast_ref::<String>().map(String::as_str);

@@ -112,6 +112,12 @@ impl Node {
         self.site.advance(TAKE_OVER);
     }
 
+    pub async fn stop(self) {
+        let Self { site, roller: gone, .. } = self;
+        drop(gone);
+        site.stop().await;
+    }
+
     /// Stops the server and starts it on what is there, its clock `back` seconds behind.
     pub async fn restart(self, back: u32) -> Self {
         let Self { site, roller: gone, owner, senders } = self;
