@@ -110,7 +110,9 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         }
         "provost.retention.v1.ClassRetention" => &["event_class", "days"],
         "provost.retention.v1.LegalHold" => &["name", "reason", "principal", "create_time", "release_time"],
-        "provost.role.v1.Role" => &["name", "display_name", "included_roles", "update_time", "delete_time"],
+        "provost.role.v1.Role" => {
+            &["name", "display_name", "family", "included_roles", "update_time", "delete_time"]
+        }
         "provost.sink.v1.DeadLetter" => {
             &["sequence", "audit_event", "attempts", "create_time", "redelivering", "reason"]
         }
