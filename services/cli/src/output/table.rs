@@ -1,6 +1,6 @@
 //! Tables and cards: plain columns that `awk` can read, without colours and without a frame.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, ops::Range};
 
 use comfy_table::{CellAlignment, Table, presets};
 use jiff::Timestamp;
@@ -19,10 +19,18 @@ pub fn clean(text: &str) -> String {
 
 /// A table with a heading.
 pub fn rows(heading: &[&str], rows: Vec<Vec<String>>) -> String {
+    figures(heading, rows, 0..0)
+}
+
+/// A table with a heading, in which the columns `right` are numbers.
+pub fn figures(heading: &[&str], rows: Vec<Vec<String>>, right: Range<usize>) -> String {
     let mut table = plain();
     table.set_header(heading.iter().map(|word| word.replace('_', " ").to_uppercase()));
     for row in rows {
         table.add_row(row);
+    }
+    for column in table.column_iter_mut().take(right.end).skip(right.start) {
+        column.set_cell_alignment(CellAlignment::Right);
     }
     finish(table)
 }

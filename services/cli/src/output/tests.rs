@@ -85,12 +85,13 @@ fn figures_stand_right_and_zero_is_a_figure() {
         stage: stage.to_owned(),
         tenants,
         seats_contracted: 1_000 * tenants,
+        weekly_active_principals: 7 * tenants,
     });
     let portfolio = Portfolio { name: "partners/northwind".to_owned(), stages: rows.to_vec() };
     insta::assert_snapshot!(one(&portfolio).text(Format::Table).unwrap(), @"
-    STAGE  TENANTS  SEATS CONTRACTED
-    LIVE        12             12000
-    PILOT        0                 0
+    STAGE  TENANTS  SEATS CONTRACTED  WEEKLY ACTIVE PRINCIPALS
+    LIVE        12             12000                        84
+    PILOT        0                 0                         0
     ");
 }
 
