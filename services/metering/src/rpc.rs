@@ -215,7 +215,9 @@ fn dimension(number: i32) -> Result<Dimension> {
         Ok(pb::UsageDimension::RoleFamily) => Ok(Dimension::RoleFamily),
         Ok(pb::UsageDimension::Unspecified) | Err(_) => Err(Error::invalid(
             "group_by",
-            format!("`{number}` is no dimension; use ROLE, ROLE_FAMILY, UNIT, PRINCIPAL or CLIENT, or `group_by_dims`"),
+            format!(
+                "`{number}` is no dimension; use ROLE, ROLE_FAMILY, UNIT, PRINCIPAL or CLIENT, or `group_by_dims`"
+            ),
         )),
     }
 }

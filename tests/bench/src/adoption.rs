@@ -52,7 +52,17 @@ fn dice(seed: u64, turn: u64) -> u64 {
 /// Position in [`ROLES`].
 fn role_of(who: u64) -> usize {
     let mut turn = who % 10;
-    ROLES.iter().position(|role| if turn < role.3 { true } else { turn -= role.3; false }).unwrap()
+    ROLES
+        .iter()
+        .position(|role| {
+            if turn < role.3 {
+                true
+            } else {
+                turn -= role.3;
+                false
+            }
+        })
+        .unwrap()
 }
 
 /// The events of a person in a week, the last of which is 0: when in it, in microseconds.
@@ -92,10 +102,18 @@ pub async fn run(engine: Engine, people: u64) -> Value {
         ("ingest_and_rollup_s".to_owned(), json!(ingested.as_secs())),
         ("rss_mib".to_owned(), json!(daemon.peak_resident_kib() / 1024)),
     ]);
-    for by in [AdoptionDimension::RoleFamily, AdoptionDimension::Role, AdoptionDimension::Unit, AdoptionDimension::Plugin] {
+    for by in [
+        AdoptionDimension::RoleFamily,
+        AdoptionDimension::Role,
+        AdoptionDimension::Unit,
+        AdoptionDimension::Plugin,
+    ] {
         let asked = Instant::now();
         let answer = ask(&owner, by).await;
-        let name = format!("query_by_{}_ms", by.as_str_name().trim_start_matches("ADOPTION_DIMENSION_").to_lowercase());
+        let name = format!(
+            "query_by_{}_ms",
+            by.as_str_name().trim_start_matches("ADOPTION_DIMENSION_").to_lowercase()
+        );
         figures.insert(name, json!(asked.elapsed().as_millis()));
         check(&answer, &counted, monday);
     }
@@ -147,7 +165,10 @@ async fn house(daemon: &Daemon) -> Caller {
             entitlement: Some(rule),
             ..Default::default()
         };
-        EntitlementServiceClient::new(owner.channel.clone()).create_entitlement(owner.ask(request)).await.unwrap();
+        EntitlementServiceClient::new(owner.channel.clone())
+            .create_entitlement(owner.ask(request))
+            .await
+            .unwrap();
     }
     owner
 }
@@ -201,12 +222,16 @@ async fn send(owner: &Caller, people: u64, monday: i64) -> (u64, Counted) {
 }
 
 async fn batches(by: &Caller, events: &[UsageEvent]) {
-    let requests = events.chunks(BATCH).map(|part| IngestRequest { batch_id: String::new(), events: part.to_vec() });
+    let requests =
+        events.chunks(BATCH).map(|part| IngestRequest { batch_id: String::new(), events: part.to_vec() });
     let stream = by.ask(tokio_stream::iter(requests.collect::<Vec<_>>()));
     let mut client = UsageServiceClient::new(by.channel.clone()).max_decoding_message_size(64 << 20);
     let mut answers = client.ingest(stream).await.unwrap().into_inner();
     while let Some(answer) = answers.message().await.unwrap() {
-        assert!(answer.statuses.iter().all(|status| status.outcome() == EventOutcome::Accepted), "{answer:?}");
+        assert!(
+            answer.statuses.iter().all(|status| status.outcome() == EventOutcome::Accepted),
+            "{answer:?}"
+        );
     }
 }
 
@@ -230,7 +255,8 @@ async fn rolled_up(owner: &Caller) {
 
 /// Every week of the answer has exactly those who were active.
 fn check(answer: &QueryAdoptionResponse, counted: &Counted, monday: i64) {
-    let start = |row: &proto::usage::v1::AdoptionRow| Time::try_from(row.start_time.unwrap()).unwrap().micros();
+    let start =
+        |row: &proto::usage::v1::AdoptionRow| Time::try_from(row.start_time.unwrap()).unwrap().micros();
     let of = |family: i32, start: i64| counted.get(&(family, start)).map_or(0, HashSet::len) as i64;
     let families = [RoleFamily::Developer, RoleFamily::NonDeveloper].map(i32::from);
     for row in answer.totals.iter().filter(|row| start(row) <= monday) {
@@ -246,7 +272,18 @@ fn check(answer: &QueryAdoptionResponse, counted: &Counted, monday: i64) {
 fn shown(daemon: &Daemon, owner: &Caller) -> String {
     let mut command = process::command("provost");
     command.env("PROVOST_ADDRESS", &daemon.url).env("PROVOST_TOKEN", &owner.secret);
-    command.args(["usage", "adoption", "--tenant", "acme", "--window", "week", "--by", "role-family", "--periods", "52"]);
+    command.args([
+        "usage",
+        "adoption",
+        "--tenant",
+        "acme",
+        "--window",
+        "week",
+        "--by",
+        "role-family",
+        "--periods",
+        "52",
+    ]);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

@@ -10,7 +10,9 @@ use proto::{
     entitlement::v1::Effect,
     role::v1::{self as role, RoleFamily, role_service_client::RoleServiceClient},
     token::v1::{self as token, TokenKind},
-    usage::v1::{self as pb, AdoptionDimension, AdoptionWindow, UsageEvent, usage_service_client::UsageServiceClient},
+    usage::v1::{
+        self as pb, AdoptionDimension, AdoptionWindow, UsageEvent, usage_service_client::UsageServiceClient,
+    },
 };
 use serde_json::json;
 use tests::{
@@ -141,20 +143,30 @@ async fn send(desk: &Desk, sent: &[Sent], first: usize) {
     assert!(answers[0].statuses.iter().all(|s| s.outcome() == pb::EventOutcome::Accepted), "{answers:?}");
 }
 
-async fn adoption(by: &Caller, request: pb::QueryAdoptionRequest) -> Result<pb::QueryAdoptionResponse, Status> {
+async fn adoption(
+    by: &Caller,
+    request: pb::QueryAdoptionRequest,
+) -> Result<pb::QueryAdoptionResponse, Status> {
     let parent = if request.parent.is_empty() { world::ACME.to_owned() } else { request.parent.clone() };
     let request = pb::QueryAdoptionRequest { parent, ..request };
     Ok(UsageServiceClient::new(by.channel.clone()).query_adoption(by.ask(request)).await?.into_inner())
 }
 
-async fn portfolio(by: &Caller, parent: &str, filter: &str) -> Result<pb::ListPortfolioAdoptionResponse, Status> {
+async fn portfolio(
+    by: &Caller,
+    parent: &str,
+    filter: &str,
+) -> Result<pb::ListPortfolioAdoptionResponse, Status> {
     let request = pb::ListPortfolioAdoptionRequest {
         parent: parent.to_owned(),
         filter: filter.to_owned(),
         order_by: "tenant_id".to_owned(),
         ..Default::default()
     };
-    Ok(UsageServiceClient::new(by.channel.clone()).list_portfolio_adoption(by.ask(request)).await?.into_inner())
+    Ok(UsageServiceClient::new(by.channel.clone())
+        .list_portfolio_adoption(by.ask(request))
+        .await?
+        .into_inner())
 }
 
 fn micros(time: &Option<prost_types::Timestamp>) -> i64 {
@@ -236,7 +248,9 @@ async fn all_agree(desk: &Desk, sent: &[Sent]) {
                 .iter()
                 .map(|row| {
                     let key = (named(row, by), micros(&row.start_time));
-                    let pb::AdoptionRow { active_principals, share_basis_points, growth_basis_points, .. } = row;
+                    let pb::AdoptionRow {
+                        active_principals, share_basis_points, growth_basis_points, ..
+                    } = row;
                     let told = (row.new_principals, row.returning_principals);
                     (key, (*active_principals, *share_basis_points, *growth_basis_points, told.0, told.1))
                 })
@@ -251,7 +265,10 @@ async fn all_agree(desk: &Desk, sent: &[Sent]) {
             assert_eq!(told, (active, growth, new));
             assert_eq!(row.share_basis_points, if active == 0 { 0 } else { 10_000 });
         }
-        assert_eq!(wide.totals.iter().map(|row| row.partial).collect::<Vec<_>>(), [false, false, false, true]);
+        assert_eq!(
+            wide.totals.iter().map(|row| row.partial).collect::<Vec<_>>(),
+            [false, false, false, true]
+        );
     }
 }
 

@@ -58,13 +58,19 @@ mod tests {
         assert_eq!(bar(99, 10, 4), "████");
         assert_eq!(bar(1, 2, 4), "██");
         assert_eq!(bar(1, 16, 4), "▎");
-        assert_eq!((bar(0, 10, 4), bar(1, 0, 4), bar(-1, 10, 4)), (String::new(), String::new(), String::new()));
+        assert_eq!(
+            (bar(0, 10, 4), bar(1, 0, 4), bar(-1, 10, 4)),
+            (String::new(), String::new(), String::new())
+        );
         assert_eq!(bar(i64::MAX, i64::MAX, 2), "██");
     }
 
     #[test]
     fn percents_are_cut_off_and_signed_where_asked() {
-        assert_eq!((percent(6_000, false), percent(1_239, true)), ("60.0 %".to_owned(), "+12.3 %".to_owned()));
+        assert_eq!(
+            (percent(6_000, false), percent(1_239, true)),
+            ("60.0 %".to_owned(), "+12.3 %".to_owned())
+        );
         assert_eq!((percent(-6_666, true), percent(0, true)), ("-66.6 %".to_owned(), "0.0 %".to_owned()));
         assert_eq!(percent(-5, true), "-0.0 %");
     }

@@ -61,8 +61,11 @@ pub fn of_items(items: &[DynamicMessage]) -> String {
     let descriptor = first.descriptor();
     let names = columns(descriptor.full_name()).iter().copied();
     let fields: Vec<_> = names.filter_map(|name| descriptor.get_field_by_name(name)).collect();
-    let cell =
-        |item: &DynamicMessage, field: &FieldDescriptor| lines(&item.get_field(field), field).join(", ");
+    let cell = |item: &DynamicMessage, field: &FieldDescriptor| {
+        // a figure that there is not is no 0
+        let told = !field.supports_presence() || item.has_field(field);
+        if told { lines(&item.get_field(field), field).join(", ") } else { String::new() }
+    };
     let used: Vec<_> =
         fields.into_iter().filter(|f| items.iter().any(|item| !cell(item, f).is_empty())).collect();
     let heading: Vec<_> = used.iter().map(FieldDescriptor::name).collect();

@@ -105,7 +105,9 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         | "provost.plugin_group.v1.PluginGroupMember"
         | "provost.role.v1.RoleMember" => &["member", "create_time"],
         "provost.partner.v1.Partner" => &["name", "display_name", "update_time", "delete_time"],
-        "provost.partner.v1.PortfolioStage" => &["stage", "tenants", "seats_contracted", "weekly_active_principals"],
+        "provost.partner.v1.PortfolioStage" => {
+            &["stage", "tenants", "seats_contracted", "weekly_active_principals"]
+        }
         "provost.principal.v1.Principal" => {
             &["name", "kind", "display_name", "email", "unit", "owner", "state", "delete_time"]
         }
@@ -201,20 +203,18 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         "provost.usage.v1.UnapprovedPlugin" => {
             &["plugin", "plugin_hash", "client", "principal_count", "first_time", "last_time"]
         }
-        "provost.usage.v1.UsageRow" => {
-            &[
-                "start_time",
-                "role_family",
-                "role",
-                "unit_name",
-                "principal",
-                "client",
-                "dims",
-                "meter",
-                "value",
-                "unit",
-            ]
-        }
+        "provost.usage.v1.UsageRow" => &[
+            "start_time",
+            "role_family",
+            "role",
+            "unit_name",
+            "principal",
+            "client",
+            "dims",
+            "meter",
+            "value",
+            "unit",
+        ],
         _ => &[],
     }
 }

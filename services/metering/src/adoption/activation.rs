@@ -57,7 +57,9 @@ impl Uses {
             while from < end {
                 let until = from + CHUNK * DAY;
                 let span = (Time::from_micros(from), Time::from_micros(until));
-                for row in rollup::store::rollup_list(db, place.tenant, meter.key, Level::Day, span, None).await? {
+                for row in
+                    rollup::store::rollup_list(db, place.tenant, meter.key, Level::Day, span, None).await?
+                {
                     if let Some(plugin) = book.get(row.series_id).and_then(|s| s.dims.get("plugin")) {
                         uses.put(plugin, row.bucket, &row.cell()?.members);
                     }
@@ -199,7 +201,8 @@ impl Activation {
             let seen = sighted.iter().filter(here);
             let seen = seen.filter_map(|s| Some((*by_id.get(&s.principal_id)?, s.first_time))).collect();
             let own = |members: &RoaringBitmap| {
-                members.iter().filter_map(|n| by_number.get(&n)).copied().collect::<RoaringBitmap>() & &entitled
+                members.iter().filter_map(|n| by_number.get(&n)).copied().collect::<RoaringBitmap>()
+                    & &entitled
             };
             let days = uses.by_plugin.get(plugin).into_iter().flatten();
             let used = days.map(|(day, members)| (*day, own(members))).collect();

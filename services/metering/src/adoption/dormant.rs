@@ -37,8 +37,10 @@ struct Order {
 impl Order {
     fn parse(text: &str) -> Result<Self> {
         let wrong = || {
-            let message =
-                format!("`{}` is not an order; use one of `plugin`, `principal`, with or without ` desc`", clip(text));
+            let message = format!(
+                "`{}` is not an order; use one of `plugin`, `principal`, with or without ` desc`",
+                clip(text)
+            );
             Error::invalid("order_by", message)
         };
         let mut words = text.split_whitespace();
@@ -73,7 +75,11 @@ impl Asked {
         let filter = parse(&query.filter)?;
         filter.iter().try_for_each(check)?;
         let parts = format!("dormant|{parent}|{}|{}", query.filter, query.order_by);
-        Ok(Self { filter, order: Order::parse(&query.order_by)?, question: hash::short_hex(parts.as_bytes()) })
+        Ok(Self {
+            filter,
+            order: Order::parse(&query.order_by)?,
+            question: hash::short_hex(parts.as_bytes()),
+        })
     }
 
     /// A page of it.

@@ -254,7 +254,8 @@ mod tests {
                 ("b", 0, 0, Some(-10_000), 0, 0, true),
             ]
         );
-        let totals: Vec<_> = actives.total_rows().iter().map(|r| (r.active, r.share, r.growth, r.new)).collect();
+        let totals: Vec<_> =
+            actives.total_rows().iter().map(|r| (r.active, r.share, r.growth, r.new)).collect();
         assert_eq!(totals, [(2, 10_000, Some(-3_333), 1), (0, 0, Some(-10_000), 0)]);
     }
 }

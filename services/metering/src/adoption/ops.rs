@@ -33,7 +33,7 @@ use crate::{
         model::{Dimension, MAX_FIGURES, UsageQuery},
         window::Span,
     },
-    rollup::{self, book::Book, store::Watermark},
+    rollup::{self, book::Book, fold::QUARTER, store::Watermark},
 };
 
 const fn action(rpc: &'static str, verb: &'static str) -> Action {
@@ -53,7 +53,8 @@ pub struct Ledger {
     /// Names of what principals are told apart by.
     pub names: Directory,
     meter: &'static Meter,
-    book: Book,
+    /// Series and members by number, once they are read.
+    book: Option<Book>,
     read: u64,
 }
 
@@ -65,16 +66,33 @@ impl Ledger {
         let head = event::store::head_get(&mut db, tenant).await?;
         let mark = rollup::store::watermark_get(&mut db, tenant).await?.unwrap_or_default();
         let names = query::ops::directory(&mut db, tenant).await?;
-        let meter = meter::find(ACTIVE_PRINCIPALS).ok_or_else(|| Error::internal("no meter of active principals"))?;
-        let mut book = rollup::store::series_list(&mut db, tenant, Some(meter.key)).await?;
-        for (id, principal) in rollup::store::member_list(&mut db, tenant).await? {
+        let meter =
+            meter::find(ACTIVE_PRINCIPALS).ok_or_else(|| Error::internal("no meter of active principals"))?;
+        Ok(Self { db, tenant, mark, head, names, meter, book: None, read: 0 })
+    }
+
+    /// All series and members; read once, and not at all for what needs none of them.
+    async fn book(&mut self) -> Result<Book> {
+        if let Some(book) = self.book.take() {
+            return Ok(book);
+        }
+        let mut book = rollup::store::series_list(&mut self.db, self.tenant, Some(self.meter.key)).await?;
+        for (id, principal) in rollup::store::member_list(&mut self.db, self.tenant).await? {
             book.enter_member(u32::try_from(id).unwrap_or(u32::MAX), principal);
         }
-        Ok(Self { db, tenant, mark, head, names, meter, book, read: 0 })
+        Ok(book)
+    }
+
+    /// Whether a question is answered by sums of everything together alone.
+    fn is_plain(&self, windows: &[Span], group_by: &[Dimension]) -> bool {
+        let whole = |span: &Span| [span.start, span.end].iter().all(|t| t.micros().rem_euclid(QUARTER) == 0);
+        group_by.is_empty() && self.mark.members_seq >= self.head && windows.iter().all(whole)
     }
 
     /// Who was active, by window and group.
     pub async fn members(&mut self, windows: Vec<Span>, group_by: Vec<Dimension>) -> Result<Members> {
+        let plain = self.is_plain(&windows, &group_by);
+        let book = if plain { Book::default() } else { self.book().await? };
         let query = UsageQuery {
             meters: vec![self.meter],
             windows,
@@ -83,10 +101,12 @@ impl Ledger {
             filter: Filter::default(),
             principal: None,
         };
-        let Self { db, tenant, mark, head, names, meter, book, .. } = self;
+        let Self { db, tenant, mark, head, names, meter, .. } = self;
         let place = Place { tenant: *tenant, mark: *mark, head: *head, names };
-        let (members, grown, read) = Collect::members(db, &query, meter, &place, std::mem::take(book)).await?;
-        self.book = grown;
+        let (members, grown, read) = Collect::members(db, &query, meter, &place, book).await?;
+        if !plain {
+            self.book = Some(grown);
+        }
         self.read = self.read.max(read);
         Ok(members)
     }
@@ -104,13 +124,16 @@ impl Ledger {
 
     /// Where people stand who may use plugins.
     pub async fn activation(&mut self, loaded: &Loaded, now: Time) -> Result<Activation> {
-        let Self { db, tenant, mark, head, names, meter, book, read } = self;
+        let mut book = self.book().await?;
+        let Self { db, tenant, mark, head, names, meter, read, .. } = self;
         let place = Place { tenant: *tenant, mark: *mark, head: *head, names };
-        let uses = Uses::load(db, meter, &place, book, now).await?;
+        let uses = Uses::load(db, meter, &place, &mut book, now).await?;
         *read = uses.read.max(*read);
         let people = store::person_list(db, *tenant).await?;
         let sighted = store::sighted_list(db, *tenant).await?;
-        Ok(Activation::new(people, loaded, &sighted, &uses, book, now))
+        let activation = Activation::new(people, loaded, &sighted, &uses, &book, now);
+        self.book = Some(book);
+        Ok(activation)
     }
 
     /// When the rollups were last brought up to date.

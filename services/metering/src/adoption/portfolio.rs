@@ -93,10 +93,8 @@ pub struct Weekly;
 impl Activity for Weekly {
     async fn weekly_active(&self, ctx: &Ctx, tenants: &[TenantId]) -> Result<HashMap<TenantId, i64>> {
         let today = Level::Day.bucket(ctx.now()).micros();
-        let days = Span {
-            start: Time::from_micros(today + DAY - WEEK * DAY),
-            end: Time::from_micros(today + DAY),
-        };
+        let days =
+            Span { start: Time::from_micros(today + DAY - WEEK * DAY), end: Time::from_micros(today + DAY) };
         let mut active = HashMap::with_capacity(tenants.len());
         for tenant in tenants {
             let members = Ledger::open(ctx, *tenant).await?.members(vec![days], Vec::new()).await?;

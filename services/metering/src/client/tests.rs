@@ -134,10 +134,15 @@ fn apps_and_plugins_count_only_where_they_are_named() {
 #[test]
 fn a_plugin_that_is_loaded_is_not_used() {
     let told = |event: &str| {
-        claude(&json!({"event.name": event, "plugin.name": "kit", "marketplace.name": "acme"})).unwrap().unwrap()
+        claude(&json!({"event.name": event, "plugin.name": "kit", "marketplace.name": "acme"}))
+            .unwrap()
+            .unwrap()
     };
     let (loaded, used) = (told("plugin_loaded"), told("skill_activated"));
-    assert_eq!((loaded.dims.0.get("plugin"), used.dims.0.get("plugin").map(String::as_str)), (None, Some("kit")));
+    assert_eq!(
+        (loaded.dims.0.get("plugin"), used.dims.0.get("plugin").map(String::as_str)),
+        (None, Some("kit"))
+    );
     assert_eq!(loaded.dims.0.get("loaded_plugin").map(String::as_str), Some("kit"));
     assert!(loaded.observation.is_some());
 }

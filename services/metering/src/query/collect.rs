@@ -266,7 +266,8 @@ impl<'q> Collect<'q> {
             match dimension {
                 Dimension::Role => group.role = series.role,
                 Dimension::RoleFamily => {
-                    group.family = Some(series.role.map(|id| self.place.names.family(id)).unwrap_or_default());
+                    group.family =
+                        Some(series.role.map(|id| self.place.names.family(id)).unwrap_or_default());
                 }
                 Dimension::Unit => group.unit = series.unit,
                 Dimension::Principal => group.principal = principal.filter(|id| !id.is_nil()),

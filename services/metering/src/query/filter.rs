@@ -52,7 +52,9 @@ fn check(expr: &Expr) -> Result<()> {
             if !known {
                 return Err(wrong(
                     *at,
-                    format!("`{field}` is no field; use client, role, role_family, unit or a dimension of a meter"),
+                    format!(
+                        "`{field}` is no field; use client, role, role_family, unit or a dimension of a meter"
+                    ),
                 ));
             }
             family_checked(field, value, *at)?;

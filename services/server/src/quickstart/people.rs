@@ -46,7 +46,12 @@ pub const PEOPLE: [Person; 4] = [
 const ROLES: [(&str, &str, &str, RoleFamily); 4] = [
     ("data-analyst", "Data analyst", "Turns warehouse data into answers", RoleFamily::NonDeveloper),
     ("sales", "Sales", "Works accounts from first call to signature", RoleFamily::NonDeveloper),
-    ("investment-banker", "Investment banker", "Models, comparables and pitch books", RoleFamily::NonDeveloper),
+    (
+        "investment-banker",
+        "Investment banker",
+        "Models, comparables and pitch books",
+        RoleFamily::NonDeveloper,
+    ),
     ("developer", "Developer", "Builds and runs software", RoleFamily::Developer),
 ];
 const UNITS: [(&str, &str, &str, &str); 4] = [

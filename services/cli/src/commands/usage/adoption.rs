@@ -4,8 +4,8 @@ use clap::Args;
 use proto::{
     role::v1::RoleFamily,
     usage::v1::{
-        AdoptionRow, ListDormantEntitlementsRequest, ListPortfolioAdoptionRequest, QueryAdoptionRequest,
-        QueryAdoptionResponse,
+        AdoptionRow, AdoptionWindow, ListDormantEntitlementsRequest, ListPortfolioAdoptionRequest,
+        QueryAdoptionRequest, QueryAdoptionResponse,
     },
 };
 
@@ -72,7 +72,7 @@ pub(super) async fn adoption(args: Adoption, app: &mut App<'_, '_>) -> Result<Ex
         app.print(&Answer::One(reflect(&answer)?))?;
         return Ok(Exit::OK);
     }
-    app.console.print(&text(&answer))?;
+    app.console.print(&text(&answer, request.window()))?;
     app.console.note(&format!("tail events: {}", answer.tail_events));
     Ok(Exit::OK)
 }
@@ -105,8 +105,9 @@ pub(super) async fn portfolio(of: &Portfolio, app: &mut App<'_, '_>) -> Result<E
     app.list(false, &of.list, ask, async |l, r| client(l).list_portfolio_adoption(r).await).await
 }
 
-/// The answer for people: a line a group with the figures of the last period and how it came there, and the funnel.
-fn text(answer: &QueryAdoptionResponse) -> String {
+/// The answer for people: a line a group with the figures of one period and how it came there, and the funnel.
+fn text(answer: &QueryAdoptionResponse, window: AdoptionWindow) -> String {
+    let shown = shown(&answer.totals, window);
     let mut lines: Vec<Vec<String>> = Vec::new();
     let mut groups: Vec<(String, Vec<&AdoptionRow>)> = Vec::new();
     let totals = answer.totals.iter().map(|row| ("everybody".to_owned(), row));
@@ -117,7 +118,7 @@ fn text(answer: &QueryAdoptionResponse) -> String {
         }
     }
     for (name, periods) in groups {
-        let Some(last) = periods.last() else { continue };
+        let Some(last) = periods.get(shown) else { continue };
         let actives: Vec<_> = periods.iter().map(|row| row.active_principals).collect();
         lines.push(vec![
             name,
@@ -131,13 +132,22 @@ fn text(answer: &QueryAdoptionResponse) -> String {
     }
     let heading = ["group", "active", "share", "growth", "new", "returning", "trend"];
     let mut text = figures(&heading, lines, 1..6);
-    if let Some(last) = answer.totals.last() {
+    if let Some(last) = answer.totals.get(shown) {
         let time = |t: Option<prost_types::Timestamp>| t.map(|t| t.to_string()).unwrap_or_default();
         let partial = if last.partial { ", which is not over" } else { "" };
         let (start, end) = (time(last.start_time), time(last.end_time));
         text += &format!("\nfigures of {start} to {end}{partial}; growth is against the period before\n");
     }
     text + &stages(answer)
+}
+
+/// Which period's figures are shown: the last that is over, for growth against a part of one says little; the present one where nobody
+/// was active before, and of 28 days, which always end today.
+fn shown(totals: &[AdoptionRow], window: AdoptionWindow) -> usize {
+    let last = totals.len().saturating_sub(1);
+    let whole = last.saturating_sub(1);
+    let is_told = totals.get(whole).is_some_and(|row| !row.partial && row.active_principals > 0);
+    if window != AdoptionWindow::Days28 && is_told { whole } else { last }
 }
 
 fn stages(answer: &QueryAdoptionResponse) -> String {
@@ -166,7 +176,8 @@ fn stages(answer: &QueryAdoptionResponse) -> String {
 
 /// What a row is of; what has no name is of none.
 fn group(row: &AdoptionRow) -> String {
-    let named = [&row.role, &row.unit_name, &row.plugin, &row.client].into_iter().find(|name| !name.is_empty());
+    let named =
+        [&row.role, &row.unit_name, &row.plugin, &row.client].into_iter().find(|name| !name.is_empty());
     match (named, row.role_family()) {
         (Some(name), _) => clean(name),
         (None, RoleFamily::Developer) => "developer".to_owned(),
@@ -202,13 +213,16 @@ mod tests {
                 row(RoleFamily::NonDeveloper, 100, None),
                 row(RoleFamily::NonDeveloper, 50, Some(-5_000)),
             ],
-            totals: vec![row(RoleFamily::Unspecified, 104, None), row(RoleFamily::Unspecified, 60, Some(-4_230))],
+            totals: vec![
+                row(RoleFamily::Unspecified, 104, None),
+                row(RoleFamily::Unspecified, 60, Some(-4_230)),
+            ],
             funnel: Some(ActivationFunnel { entitled: 200, installed: 100, first_use: 50, weekly_use: 1 }),
             time_to_first_use: Some(TimeToFirstUse { principals: 50, p50_days: 3, p90_days: 12 }),
             dormant_entitlements: 640,
             ..QueryAdoptionResponse::default()
         };
-        insta::assert_snapshot!(text(&answer), @"
+        insta::assert_snapshot!(text(&answer, AdoptionWindow::Week), @"
         GROUP          ACTIVE   SHARE    GROWTH  NEW  RETURNING  TREND
         developer          10  50.0 %  +100.0 %    1          9  ▅█
         non-developer      50  50.0 %   -50.0 %    1         49  █▅
@@ -225,5 +239,18 @@ mod tests {
         time to first use     half within 3 days, nine of ten within 12 days, of 50
         dormant entitlements  640
         ");
+    }
+
+    #[test]
+    fn the_last_whole_period_is_shown_while_it_says_something() {
+        let row = |active_principals: i64, partial: bool| AdoptionRow {
+            active_principals,
+            partial,
+            ..AdoptionRow::default()
+        };
+        let busy = [row(5, false), row(1, true)];
+        assert_eq!((shown(&busy, AdoptionWindow::Week), shown(&busy, AdoptionWindow::Days28)), (0, 1));
+        assert_eq!(shown(&[row(0, false), row(1, true)], AdoptionWindow::Month), 1);
+        assert_eq!((shown(&[row(1, true)], AdoptionWindow::Week), shown(&[], AdoptionWindow::Week)), (0, 0));
     }
 }
