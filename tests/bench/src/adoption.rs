@@ -257,7 +257,9 @@ async fn rolled_up(owner: &Caller) {
 fn check(answer: &QueryAdoptionResponse, counted: &Counted, monday: i64) {
     let start =
         |row: &proto::usage::v1::AdoptionRow| Time::try_from(row.start_time.unwrap()).unwrap().micros();
-    let of = |family: i32, start: i64| counted.get(&(family, start)).map_or(0, HashSet::len) as i64;
+    let of = |family: i32, start: i64| {
+        i64::try_from(counted.get(&(family, start)).map_or(0, HashSet::len)).unwrap()
+    };
     let families = [RoleFamily::Developer, RoleFamily::NonDeveloper].map(i32::from);
     for row in answer.totals.iter().filter(|row| start(row) <= monday) {
         let all: i64 = families.iter().map(|family| of(*family, start(row))).sum();

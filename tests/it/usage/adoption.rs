@@ -37,6 +37,10 @@ const ROLES: [(&str, RoleFamily); 4] = [
 const PEOPLE: usize = 12;
 const PLUGINS: [&str; 3] = ["", "kit", "mail"];
 
+fn long(count: usize) -> i64 {
+    i64::try_from(count).unwrap()
+}
+
 fn start() -> i64 {
     Time::parse("start", START).unwrap().micros()
 }
@@ -89,22 +93,19 @@ impl Sent {
 /// The same in every run: 34 days until the start, somebody seldom and somebody often, and nobody for a while.
 fn sent(count: usize) -> Vec<Sent> {
     let mut state = 7_u64;
-    let mut next = |below: u64| {
+    let mut next = |below: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % below
+        usize::try_from(state >> 33).unwrap() % below
     };
     let mut all = Vec::with_capacity(count);
     while all.len() < count {
-        let who = usize::try_from(next(next_square(PEOPLE)).isqrt()).unwrap();
-        let minute = i64::try_from(next(34 * 1_440)).unwrap();
-        let (client, plugin) = (["codex", "claude-code"][next(2) as usize], PLUGINS[next(3) as usize]);
+        // some often, some seldom
+        let who = next(PEOPLE * PEOPLE).isqrt();
+        let minute = long(next(34 * 1_440));
+        let (client, plugin) = (["codex", "claude-code"][next(2)], PLUGINS[next(3)]);
         all.push(Sent { who, client, plugin, time: start() - minute * 60_000_000 - 1 });
     }
     all
-}
-
-fn next_square(people: usize) -> u64 {
-    u64::try_from(people * people).unwrap()
 }
 
 async fn role_of(by: &Caller, id: &str, family: RoleFamily) {
@@ -169,7 +170,7 @@ async fn portfolio(
         .into_inner())
 }
 
-fn micros(time: &Option<prost_types::Timestamp>) -> i64 {
+fn micros(time: Option<prost_types::Timestamp>) -> i64 {
     Time::try_from(time.unwrap()).unwrap().micros()
 }
 
@@ -199,12 +200,12 @@ fn counted(sent: &[Sent], starts: &[i64], by: AdoptionDimension) -> Said {
     let mut said = Said::new();
     for group in groups {
         for w in starts.windows(3) {
-            let before = people(w[0], w[1], Some(&group)).len() as i64;
+            let before = long(people(w[0], w[1], Some(&group)).len());
             let active = people(w[1], w[2], Some(&group));
-            let all = people(w[1], w[2], None).len() as i64;
+            let all = long(people(w[1], w[2], None).len());
             let known = people(i64::MIN, w[1], None);
-            let count = active.len() as i64;
-            let returning = active.intersection(&known).count() as i64;
+            let count = long(active.len());
+            let returning = long(active.intersection(&known).count());
             let share = if all == 0 { 0 } else { count * 10_000 / all };
             let growth = (before > 0).then(|| (count - before) * 10_000 / before);
             said.insert((group.clone(), w[1]), (count, share, growth, count - returning, returning));
@@ -215,8 +216,8 @@ fn counted(sent: &[Sent], starts: &[i64], by: AdoptionDimension) -> Said {
 
 /// The starts of the periods of an answer and the end of the last.
 fn bounds(answer: &pb::QueryAdoptionResponse) -> Vec<i64> {
-    let mut bounds: Vec<_> = answer.totals.iter().map(|row| micros(&row.start_time)).collect();
-    bounds.extend(answer.totals.last().map(|row| micros(&row.end_time)));
+    let mut bounds: Vec<_> = answer.totals.iter().map(|row| micros(row.start_time)).collect();
+    bounds.extend(answer.totals.last().map(|row| micros(row.end_time)));
     bounds
 }
 
@@ -247,7 +248,7 @@ async fn all_agree(desk: &Desk, sent: &[Sent]) {
                 .rows
                 .iter()
                 .map(|row| {
-                    let key = (named(row, by), micros(&row.start_time));
+                    let key = (named(row, by), micros(row.start_time));
                     let pb::AdoptionRow {
                         active_principals, share_basis_points, growth_basis_points, ..
                     } = row;
@@ -260,7 +261,7 @@ async fn all_agree(desk: &Desk, sent: &[Sent]) {
         }
         let totals = counted(sent, &bounds(&wide), Unspecified);
         for row in &wide.totals[1..] {
-            let (active, _, growth, new, _) = totals[&(String::new(), micros(&row.start_time))];
+            let (active, _, growth, new, _) = totals[&(String::new(), micros(row.start_time))];
             let told = (row.active_principals, row.growth_basis_points, row.new_principals);
             assert_eq!(told, (active, growth, new));
             assert_eq!(row.share_basis_points, if active == 0 { 0 } else { 10_000 });
@@ -285,7 +286,7 @@ both_engines! {
         assert_eq!((answer.totals.len(), answer.tail_events), (12, 0));
         assert!(answer.watermark_time.is_some() && answer.complete_through.is_some());
         // one half of the figures from rollups, the other from events
-        let more: Vec<_> = (0..PEOPLE).map(|who| Sent { who, client: "codex", plugin: "late", time: start() - who as i64 * DAY }).collect();
+        let more: Vec<_> = (0..PEOPLE).map(|who| Sent { who, client: "codex", plugin: "late", time: start() - long(who) * DAY }).collect();
         send(&desk, &more, 400).await;
         all_agree(&desk, &[sent, more].concat()).await;
     }
@@ -304,6 +305,7 @@ both_engines! {
     }
 
     async fn usage_is_grouped_and_filtered_by_the_family_that_the_role_has_now(site: Site) {
+        use RoleFamily::{Developer, NonDeveloper, Unspecified};
         let desk = Desk::open(site).await;
         people(&desk).await;
         let sent = sent(200);
@@ -320,9 +322,8 @@ both_engines! {
         };
         let count = |family: RoleFamily| {
             let of = |s: &&Sent| s.role().map_or(RoleFamily::Unspecified, |r| r.1) == family;
-            sent.iter().filter(of).map(|s| s.who).collect::<BTreeSet<_>>().len() as i64
+            long(sent.iter().filter(of).map(|s| s.who).collect::<BTreeSet<_>>().len())
         };
-        use RoleFamily::{Developer, NonDeveloper, Unspecified};
         let all = BTreeMap::from([Developer, NonDeveloper, Unspecified].map(|f| (f, count(f))));
         assert_eq!(figures("").await, all);
         rolled_up(&desk).await;
@@ -345,14 +346,14 @@ both_engines! {
         assert_eq!(listed("role_family = developer AND plugin = kit").await.len(), plugin("kit", Developer));
         assert_eq!(listed("role_family = developer AND plugin = \"\"").await.len(), plugin("", Developer));
         let whom: BTreeSet<_> = listed("role_family = non_developer").await.into_iter().map(|e| e.principal).collect();
-        assert_eq!(whom.len() as i64, count(NonDeveloper));
+        assert_eq!(long(whom.len()), count(NonDeveloper));
         // the family is a property of the role now
         let owner = &desk.world.owner;
         let moved = role::Role { name: world::child(world::ACME, "roles", "guest"), family: Developer.into(), ..Default::default() };
         let request = role::UpdateRoleRequest { role: Some(moved), ..Default::default() };
         RoleServiceClient::new(owner.channel.clone()).update_role(owner.ask(request)).await.unwrap();
         let moved: BTreeSet<_> = sent.iter().filter(|s| s.role().is_some_and(|r| r.1 != NonDeveloper)).map(|s| s.who).collect();
-        assert_eq!(figures("").await[&Developer], moved.len() as i64);
+        assert_eq!(figures("").await[&Developer], long(moved.len()));
     }
 
     async fn the_funnel_narrows_from_entitled_to_weekly_use_and_dormant_ones_are_listed(site: Site) {
@@ -361,13 +362,13 @@ both_engines! {
         let (owner, admin) = (&desk.world.owner, &desk.world.admin);
         market::import(admin, &market::small(&["kit", "mail"])).await.unwrap();
         // tokens of the test's people are good for a day; this test takes a month
-        let long = |id: &str, kind: TokenKind| token::Token {
+        let lasting = |id: &str, kind: TokenKind| token::Token {
             expire_time: Some(Time::from_micros(start() + 60 * DAY).into()),
             ..world::token_of(world::ACME, id, kind)
         };
-        let sender = world::create_token(owner, world::ACME, long("", TokenKind::Ingest)).await.unwrap().secret;
-        let laptop = world::create_token(owner, world::ACME, long("p8", TokenKind::Ingest)).await.unwrap().secret;
-        let later = world::create_token(owner, world::ACME, long("owner", TokenKind::Personal)).await.unwrap().secret;
+        let sender = world::create_token(owner, world::ACME, lasting("", TokenKind::Ingest)).await.unwrap().secret;
+        let laptop = world::create_token(owner, world::ACME, lasting("p8", TokenKind::Ingest)).await.unwrap().secret;
+        let later = world::create_token(owner, world::ACME, lasting("owner", TokenKind::Personal)).await.unwrap().secret;
         let later = Caller { channel: owner.channel.clone(), secret: later };
         for (id, role, plugin) in [("r1", "backend", "kit"), ("r2", "banker", "kit"), ("r3", "banker", "mail")] {
             let target = format!("marketplaces/vendor/plugins/{plugin}");
@@ -459,7 +460,7 @@ both_engines! {
         tests::world::tenant(&world.consultant, "zeta", world::NORTHWIND).await.unwrap();
         let monday = start() / DAY * DAY;
         let within = |from: i64, until: i64| sent.iter().filter(move |s| from <= s.time && s.time < until);
-        let people = |all: Vec<&Sent>| all.iter().map(|s| s.who).collect::<BTreeSet<_>>().len() as i64;
+        let people = |all: Vec<&Sent>| long(all.iter().map(|s| s.who).collect::<BTreeSet<_>>().len());
         for by in [&world.consultant, &world.holders["partner_admin"], &world.admin] {
             let found = portfolio(by, world::NORTHWIND, "").await.unwrap().tenants;
             assert_eq!(found.iter().map(|t| t.tenant.as_str()).collect::<Vec<_>>(), ["tenants/acme", "tenants/zeta"]);

@@ -126,7 +126,9 @@ impl Grounds {
             for step in &self.inclusions {
                 let above = held.get(&step.from_id).cloned().unwrap_or_default();
                 let below = held.entry(step.to_id).or_default();
-                above.into_iter().for_each(|(who, t)| put(below, who, step.since.max(t)));
+                for (who, t) in above {
+                    put(below, who, step.since.max(t));
+                }
             }
         }
         held

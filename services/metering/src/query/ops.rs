@@ -79,8 +79,7 @@ pub async fn answer(ctx: &Ctx, tenant: TenantId, query: &UsageQuery) -> Result<(
     // the first statement fixes what all others see
     let head = event::store::head_get(&mut db, tenant).await?;
     let mark = rollup::store::watermark_get(&mut db, tenant).await?.unwrap_or_default();
-    let mut names = Names::default();
-    names.directory = directory(&mut db, tenant).await?;
+    let mut names = Names { directory: directory(&mut db, tenant).await?, ..Names::default() };
     let place = Place { tenant, mark, head, names: &names.directory };
     let mut answer =
         Answer { figures: Vec::new(), watermark_time: mark.sums_time, tail_events: 0, warnings: Vec::new() };
