@@ -80,7 +80,7 @@ impl Bank {
 }
 
 /// A rule for a role of `acme`, or for everybody (`*`).
-fn rule(role: &str, target: &str, effect: Effect) -> Entitlement {
+pub fn rule(role: &str, target: &str, effect: Effect) -> Entitlement {
     let role = if role == "*" { role.to_owned() } else { world::child(world::ACME, "roles", role) };
     Entitlement {
         role,

@@ -99,6 +99,7 @@ both_engines! {
                 "ListRoleMembers" => "tenants/acme/roles/banker",
                 "ListPluginGroupMembers" => "tenants/acme/pluginGroups/research",
                 "ListSeatHolders" => "tenants/acme/seatPools/standard",
+                "ListPortfolioAdoption" => world::NORTHWIND,
                 "ListDeadLetters" => "tenants/acme/sinks/siem",
                 _ => world::ACME,
             };

@@ -251,6 +251,45 @@ async fn without_exit_it_serves_until_it_is_told_to_stop() {
     let said = String::from_utf8(told.stdout).unwrap();
     assert_eq!(told.status.code(), Some(10), "{said}{}", String::from_utf8_lossy(&told.stderr));
     assert!(said.starts_with(WHY), "{said}");
+    adoption_is_shown(&running.url, dir.path());
     let (well, logged) = running.stop();
     assert!(well, "{logged}");
+}
+
+/// Three of the sample's people do something else than writing software, one does; each may use a plugin, and all are active.
+fn adoption_is_shown(url: &str, dir: &Path) {
+    let show = |format: &str| {
+        let mut command = process::command("provost");
+        command.env("PROVOST_CONFIG", dir.join("none.toml"));
+        command.args(["--address", url, "--token-file"]).arg(dir.join("carla.token"));
+        command.args([
+            "usage",
+            "adoption",
+            "--tenant",
+            "acme",
+            "--window",
+            "week",
+            "--by",
+            "role-family",
+            "-o",
+            format,
+        ]);
+        printed(&command.output().unwrap())
+    };
+    let answer: Value = serde_json::from_str(&show("json")).unwrap();
+    let most = |family: &str| {
+        let rows = answer["rows"].as_array().unwrap().iter().filter(|row| row["roleFamily"] == family);
+        rows.map(|row| row["activePrincipals"].as_str().unwrap().parse::<i64>().unwrap()).max()
+    };
+    let found = (most("ROLE_FAMILY_DEVELOPER"), most("ROLE_FAMILY_NON_DEVELOPER"));
+    assert_eq!(found, (Some(1), Some(3)), "{answer}");
+    assert_eq!(answer["totals"].as_array().unwrap().len(), 12);
+    let stage = |name: &str| answer["funnel"][name].as_str().unwrap().parse::<i64>().unwrap();
+    // Maria's agent may use what she may, and does nothing
+    let stages = ["entitled", "installed", "firstUse", "weeklyUse"].map(stage);
+    assert_eq!(stages, [5, 4, 4, 4], "{answer}");
+    let table = show("table");
+    for part in ["developer ", "non-developer ", "everybody ", "entitled ", "dormant entitlements "] {
+        assert!(table.contains(part), "{table}");
+    }
 }

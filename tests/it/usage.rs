@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tests::{Site, World, http, site::Caller, staff, world};
 use tonic::Status;
 
+mod adoption;
 mod captures;
 mod crash;
 pub mod expected;

@@ -1,5 +1,6 @@
 //! Answers as a table for people, or as JSON and YAML for programs.
 
+mod chart;
 mod table;
 mod types;
 
@@ -12,7 +13,8 @@ use prost_reflect::{
 use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Result};
-pub use table::{clean, facts, line, rows};
+pub use chart::{bar, percent, sparkline};
+pub use table::{clean, facts, figures, line, rows};
 pub use types::Named;
 
 /// How answers are written.

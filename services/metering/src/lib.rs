@@ -4,6 +4,7 @@
 //! ends in [`event::ops`] and in a group commit ([`event::writer`]). The roller ([`rollup`]) sums events up behind it, and a
 //! question ([`query`]) is answered from the rollups and the events that are not in them yet. [`claim`] decides which of several
 //! ways to tell the same counts, [`observation`] keeps what telemetry says besides.
+//! [`adoption`] says who is active and how far people came.
 
 #![cfg_attr(
     test,
@@ -18,10 +19,12 @@
 
 use std::sync::Arc;
 
+use entitlement::Policies;
 use kernel::{Kernel, authz::Action};
 use proto::usage::v1::usage_service_server::UsageServiceServer;
 use tonic::service::RoutesBuilder;
 
+pub mod adoption;
 pub mod claim;
 pub mod client;
 pub mod event;
@@ -39,6 +42,7 @@ mod captures;
 #[cfg(test)]
 mod end_to_end;
 
+pub use adoption::portfolio::activity;
 pub use event::writer::Writer;
 pub use http::http_routes;
 pub use rollup::{roller::spawn_roller, verify::spawn_verifier};
@@ -51,6 +55,9 @@ const FIGURES: &[Action] = &[
     event::list::REJECTS,
     query::ops::QUERY,
     query::ops::LIST_METERS,
+    adoption::ops::ADOPTION,
+    adoption::ops::DORMANT,
+    adoption::portfolio::PORTFOLIO,
 ];
 
 /// What usage can be asked for, events included.
@@ -59,9 +66,18 @@ pub fn actions() -> impl Iterator<Item = &'static Action> {
 }
 
 /// Adds this slice's services.
-pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>, writer: &Arc<Writer>) {
+pub fn add_services(
+    routes: &mut RoutesBuilder,
+    kernel: &Arc<Kernel>,
+    policies: &Arc<Policies>,
+    writer: &Arc<Writer>,
+) {
     let limit = kernel.config.server.max_message_bytes;
-    let usage = rpc::UsageRpc { kernel: Arc::clone(kernel), writer: Arc::clone(writer) };
+    let usage = rpc::UsageRpc {
+        kernel: Arc::clone(kernel),
+        policies: Arc::clone(policies),
+        writer: Arc::clone(writer),
+    };
     routes.add_service(UsageServiceServer::new(usage).max_decoding_message_size(limit));
     grpc::add_services(routes, writer);
 }

@@ -6,4 +6,4 @@ pub mod ops;
 pub mod store;
 pub mod window;
 
-mod collect;
+pub mod collect;

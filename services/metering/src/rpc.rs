@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use entitlement::Policies;
 use futures::stream::BoxStream;
 use kernel::{Ctx, Error, Kernel, Result, clock::Time, list_query};
 use proto::usage::v1::{self as pb, usage_service_server::UsageService};
+use tenancy::role::model::RoleFamily;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use crate::{
+    adoption,
     event::{self, decimal, writer::Writer},
     meter::Meter,
     observation,
@@ -22,6 +25,8 @@ use crate::{
 pub struct UsageRpc {
     /// What it is made of.
     pub kernel: Arc<Kernel>,
+    /// Decides who may use what.
+    pub policies: Arc<Policies>,
     /// Stores events.
     pub writer: Arc<Writer>,
 }
@@ -51,6 +56,56 @@ impl UsageService for UsageRpc {
                 let open = question.windows.last().filter(|_| question.open).map(|span| span.end);
                 let (found, names) = ops::usage_query(&ctx, &r.parent, &r.principal, question).await?;
                 Ok(answer(&ctx, &r.parent, found, &names, open))
+            })
+            .await
+    }
+
+    async fn query_adoption(
+        &self,
+        request: Request<pb::QueryAdoptionRequest>,
+    ) -> Result<Response<pb::QueryAdoptionResponse>, Status> {
+        let policies = Arc::clone(&self.policies);
+        self.kernel
+            .serve(request, |ctx, r| {
+                let policies = Arc::clone(&policies);
+                async move {
+                    let periods = adoption::rpc::periods(&ctx, r.window, &r.time_zone, r.periods)?;
+                    let by = adoption::rpc::dimension(r.group_by)?;
+                    let found =
+                        adoption::ops::adoption_query(&ctx, &policies, &r.parent, &periods, by).await?;
+                    Ok(adoption::rpc::answer(&ctx, &r.parent, found))
+                }
+            })
+            .await
+    }
+
+    async fn list_dormant_entitlements(
+        &self,
+        request: Request<pb::ListDormantEntitlementsRequest>,
+    ) -> Result<Response<pb::ListDormantEntitlementsResponse>, Status> {
+        let policies = Arc::clone(&self.policies);
+        self.kernel
+            .serve(request, |ctx, r| {
+                let policies = Arc::clone(&policies);
+                async move {
+                    let page =
+                        adoption::ops::dormant_list(&ctx, &policies, &r.parent, &list_query!(r)).await?;
+                    Ok(adoption::rpc::dormant_page(&r.parent, page))
+                }
+            })
+            .await
+    }
+
+    async fn list_portfolio_adoption(
+        &self,
+        request: Request<pb::ListPortfolioAdoptionRequest>,
+    ) -> Result<Response<pb::ListPortfolioAdoptionResponse>, Status> {
+        self.kernel
+            .serve(request, |ctx, r| async move {
+                let periods = adoption::rpc::periods(&ctx, r.window, &r.time_zone, 1)?;
+                let page =
+                    adoption::portfolio::portfolio_list(&ctx, &r.parent, &periods, &list_query!(r)).await?;
+                Ok(adoption::rpc::portfolio_page(page))
             })
             .await
     }
@@ -157,9 +212,12 @@ fn dimension(number: i32) -> Result<Dimension> {
         Ok(pb::UsageDimension::Unit) => Ok(Dimension::Unit),
         Ok(pb::UsageDimension::Principal) => Ok(Dimension::Principal),
         Ok(pb::UsageDimension::Client) => Ok(Dimension::Client),
+        Ok(pb::UsageDimension::RoleFamily) => Ok(Dimension::RoleFamily),
         Ok(pb::UsageDimension::Unspecified) | Err(_) => Err(Error::invalid(
             "group_by",
-            format!("`{number}` is no dimension; use ROLE, UNIT, PRINCIPAL or CLIENT, or `group_by_dims`"),
+            format!(
+                "`{number}` is no dimension; use ROLE, ROLE_FAMILY, UNIT, PRINCIPAL or CLIENT, or `group_by_dims`"
+            ),
         )),
     }
 }
@@ -206,6 +264,7 @@ fn row(tenant: &str, figure: Figure, names: &Names, open: Option<Time>) -> pb::U
         meter: meter.key.to_owned(),
         unit: meter.unit.to_owned(),
         value,
+        role_family: role_family(group.family),
         role: name("roles", group.role.and_then(|id| names.directory.roles.get(&id))),
         unit_name: name("units", group.unit.and_then(|id| names.directory.units.get(&id))),
         principal: name("principals", group.principal.and_then(|id| names.principals.get(&id))),
@@ -216,6 +275,11 @@ fn row(tenant: &str, figure: Figure, names: &Names, open: Option<Time>) -> pb::U
         events,
         decimal_value: decimal::at(value.into(), meter.scale),
     }
+}
+
+/// The number of a family; 0 where it is not said, or not asked for.
+fn role_family(family: Option<RoleFamily>) -> i32 {
+    proto::role::v1::RoleFamily::from(family.unwrap_or_default()).into()
 }
 
 impl From<&Meter> for pb::Meter {

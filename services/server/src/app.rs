@@ -147,10 +147,10 @@ async fn routes(
 ) -> Routes {
     let mut builder = RoutesBuilder::default();
     access::add_services(&mut builder, kernel);
-    tenancy::add_services(&mut builder, kernel);
+    tenancy::add_services(&mut builder, kernel, &metering::activity());
     catalog::add_services(&mut builder, kernel);
     entitlement::add_services(&mut builder, kernel, policies, signing);
-    metering::add_services(&mut builder, kernel, writer);
+    metering::add_services(&mut builder, kernel, policies, writer);
     audit::add_services(&mut builder, kernel, sequencer);
     sink::add_services(&mut builder, kernel, sequencer);
     let ready = health::add_services(&mut builder, kernel, stop).await;

@@ -16,6 +16,8 @@ use proto::{
 };
 use tonic::service::RoutesBuilder;
 
+use partner::activity::Activity;
+
 mod floor;
 pub mod group;
 pub mod holding;
@@ -37,14 +39,13 @@ pub fn actions() -> impl Iterator<Item = &'static Action> {
         .chain(role::ops::ACTIONS)
 }
 
-/// Adds the services of this slice.
-pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>) {
+/// Adds the services of this slice; `activity` is what a portfolio is told of usage.
+pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>, activity: &Arc<dyn Activity>) {
     let limit = kernel.config.server.max_message_bytes;
     let own = || Arc::clone(kernel);
+    let partners = partner::rpc::PartnerRpc(own(), Arc::clone(activity));
     routes
-        .add_service(
-            PartnerServiceServer::new(partner::rpc::PartnerRpc(own())).max_decoding_message_size(limit),
-        )
+        .add_service(PartnerServiceServer::new(partners).max_decoding_message_size(limit))
         .add_service(TenantServiceServer::new(tenant::rpc::TenantRpc(own())).max_decoding_message_size(limit))
         .add_service(UnitServiceServer::new(unit::rpc::UnitRpc(own())).max_decoding_message_size(limit))
         .add_service(

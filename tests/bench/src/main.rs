@@ -10,6 +10,7 @@
     reason = "a bench that cannot go on stops; figures are rounded for people"
 )]
 
+mod adoption;
 mod audit;
 mod create_role;
 mod decide;
@@ -50,6 +51,9 @@ struct Args {
     /// Rules of the tenant that is decided about
     #[arg(long, default_value_t = 100_000)]
     rules: u32,
+    /// People whose year of use is asked about
+    #[arg(long, default_value_t = 10_000)]
+    people: u64,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -66,6 +70,8 @@ enum Bench {
     Decide,
     /// Usage events over gRPC into a server of its own, against the same rows inserted by hand
     Ingest,
+    /// A year of many people into a server of its own, and `QueryAdoption` and `provost usage adoption` about it
+    Adoption,
     /// The audit log: latency to a checkpoint, search, export, cost of recording
     Audit,
     /// Telemetry of the real clients: decoded and turned into events, a core
@@ -103,6 +109,7 @@ async fn main() {
         Bench::Startup => startup::run().await,
         Bench::Decide => decide::run(args.engine.into(), plan, args.rules).await,
         Bench::Ingest => ingest::run(args.engine.into(), args.seconds).await,
+        Bench::Adoption => adoption::run(args.engine.into(), args.people).await,
         Bench::Audit => audit::run(args.engine.into(), args.events).await,
         Bench::Otlp => otlp::run(plan),
     };

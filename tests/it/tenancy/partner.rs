@@ -48,7 +48,7 @@ async fn list(by: &Caller, filter: &str, show_deleted: bool) -> Result<Vec<Strin
 async fn portfolio(by: &Caller, name: &str) -> Result<Vec<(String, i64, i64)>, Status> {
     let answer = ask!(by, partner.get_portfolio, GetPortfolioRequest { name: name })?;
     assert_eq!(answer.name, name);
-    let row = |PortfolioStage { stage, tenants, seats_contracted }| (stage, tenants, seats_contracted);
+    let row = |PortfolioStage { stage, tenants, seats_contracted, .. }| (stage, tenants, seats_contracted);
     Ok(answer.stages.into_iter().map(row).collect())
 }
 

@@ -1,6 +1,6 @@
 //! Job roles: who holds them, and which roles they take in.
 
-use proto::role::v1::{Role, RoleMember};
+use proto::role::v1::{Role, RoleFamily, RoleMember};
 use tests::{
     World, both_engines,
     site::Caller,
@@ -105,6 +105,30 @@ both_engines! {
         change(by, long.clone(), &[]).await.unwrap();
         let longer = Role { description: "é".repeat(1_025), ..long };
         assert_eq!(faults(change(by, longer, &[]).await), ["role.description"]);
+    }
+
+    async fn a_role_has_a_family_that_is_set_changed_cleared_and_filtered_by(site: Site) {
+        let world = World::build(site).await;
+        let by = &world.owner;
+        let new = Role { display_name: "Developer".to_owned(), family: RoleFamily::Developer.into(), ..Default::default() };
+        let made = ask!(by, role.create_role, CreateRoleRequest { parent: ACME, role_id: "dev", role: new }).unwrap();
+        assert_eq!(made.family(), RoleFamily::Developer);
+        roles(&world, &["banker", "other"]).await;
+        let banker = Role { name: name("banker"), family: RoleFamily::NonDeveloper.into(), ..Default::default() };
+        assert_eq!(change(by, banker.clone(), &[]).await.unwrap().family(), RoleFamily::NonDeveloper);
+        assert_eq!(get(by, "banker").await.unwrap().family(), RoleFamily::NonDeveloper);
+        let list = async |filter: &str| {
+            let page = ask!(by, role.list_roles, ListRolesRequest { parent: ACME, filter: filter, order_by: "role_id" });
+            ids(page.unwrap().roles.iter().map(|r| &r.name))
+        };
+        assert_eq!(list("family = NON_DEVELOPER").await, ["banker"]);
+        assert_eq!(list("family != developer").await, ["banker", "other"]);
+        assert_eq!(list("family = unspecified").await, ["other"]);
+        // without the mask an unset field says nothing, with it it clears
+        let unset = Role { name: name("banker"), description: "Deals".to_owned(), ..Default::default() };
+        assert_eq!(change(by, unset.clone(), &[]).await.unwrap().family(), RoleFamily::NonDeveloper);
+        assert_eq!(change(by, unset, &["family"]).await.unwrap().family(), RoleFamily::Unspecified);
+        assert_eq!(faults(change(by, Role { family: 3, ..banker }, &[]).await), ["role.family"]);
     }
 
     async fn principals_and_groups_hold_a_role_once_each(site: Site) {

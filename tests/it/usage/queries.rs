@@ -96,7 +96,7 @@ both_engines! {
             (pb::QueryUsageRequest { meters: many, ..good() }, "meters"),
             (pb::QueryUsageRequest { meters: vec!["sessions".to_owned(); 2], ..good() }, "meters"),
             (pb::QueryUsageRequest { group_by: vec![0], ..good() }, "group_by"),
-            (pb::QueryUsageRequest { group_by: vec![5], ..good() }, "group_by"),
+            (pb::QueryUsageRequest { group_by: vec![9], ..good() }, "group_by"),
             (pb::QueryUsageRequest { group_by: vec![1, 1], ..good() }, "group_by"),
             (pb::QueryUsageRequest { group_by: vec![1, 2, 3, 4, 1], ..good() }, "group_by"),
             (pb::QueryUsageRequest { start_time: Some(early), ..good() }, "start_time"),

@@ -84,7 +84,7 @@ pub const ROLE: Spec = Spec {
     ],
     personal: &[],
     beside: &[],
-    later: &[],
+    later: &["family"],
 };
 /// Who is in a group.
 pub const GROUP_MEMBER: Spec = Spec {

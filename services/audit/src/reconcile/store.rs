@@ -64,6 +64,8 @@ pub struct RoleRow {
     pub slug: String,
     pub display_name: String,
     pub description: String,
+    /// None where it is not said, as the record has it.
+    pub family: Option<String>,
     pub revision: i64,
     pub create_time: Time,
     pub update_time: Time,
@@ -208,8 +210,8 @@ pub const PRINCIPAL: &str = "SELECT id, scope_kind, slug, kind, display_name, em
      update_time, delete_time FROM principal WHERE scope_id = $1 ORDER BY slug";
 pub const GROUP: &str = "SELECT id, slug, display_name, external_id, revision, create_time, update_time, delete_time \
      FROM principal_group WHERE tenant_id = $1 ORDER BY slug";
-pub const ROLE: &str = "SELECT id, slug, display_name, description, revision, create_time, update_time, delete_time \
-     FROM role WHERE tenant_id = $1 ORDER BY slug";
+pub const ROLE: &str = "SELECT id, slug, display_name, description, NULLIF(family, 'unspecified') AS family, revision, create_time, \
+     update_time, delete_time FROM role WHERE tenant_id = $1 ORDER BY slug";
 pub const GROUP_MEMBER: &str = "SELECT g.slug AS whose, m.id, m.principal_id, m.create_time FROM group_member m \
      JOIN principal_group g ON g.tenant_id = m.tenant_id AND g.id = m.group_id \
      WHERE m.tenant_id = $1 ORDER BY g.slug, m.principal_id";

@@ -53,7 +53,7 @@ pub enum Command {
     Delete(DangerArgs),
     /// Bring a deleted partner back
     Undelete(VerbArgs),
-    /// Count its clients and contracted seats, stage by stage
+    /// Count its clients, contracted seats and weekly active people, stage by stage
     Portfolio {
         /// Which one; the context's by default
         name: Option<String>,

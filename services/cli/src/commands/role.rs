@@ -9,7 +9,7 @@ use proto::role::v1::{
 
 use crate::{
     app::{App, Page},
-    args::{ChangeArgs, DangerArgs, ListArgs, Verb, VerbArgs, YesArgs, mask},
+    args::{ChangeArgs, DangerArgs, ListArgs, Verb, VerbArgs, YesArgs, choice, mask},
     client::{Link, MAX_ANSWER_BYTES},
     error::{Exit, Result},
     names::{Name, beside, member},
@@ -34,7 +34,7 @@ pub enum Command {
     },
     /// List the roles of a tenant
     ///
-    /// Filter by `role_id`, `display_name`, `description`, `create_time`, `update_time`; order by `role_id`,
+    /// Filter by `role_id`, `display_name`, `description`, `family`, `create_time`, `update_time`; order by `role_id`,
     /// `display_name`, `create_time`, `update_time`.
     List {
         /// Of which tenant; the context's by default
@@ -93,6 +93,9 @@ pub struct Fields {
     /// What the job is
     #[arg(long)]
     description: Option<String>,
+    /// Whether its people write software for a living; adoption is told apart by it
+    #[arg(long, value_parser = choice("provost.role.v1.RoleFamily"))]
+    family: Option<i32>,
 }
 
 impl Fields {
@@ -100,6 +103,7 @@ impl Fields {
         Role {
             display_name: self.display_name.unwrap_or_default(),
             description: self.description.unwrap_or_default(),
+            family: self.family.unwrap_or_default(),
             ..Role::default()
         }
     }
@@ -171,7 +175,8 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         }
         Command::Update { verb, fields } => {
             let (display_name, description) = (fields.display_name.is_some(), fields.description.is_some());
-            let update_mask = mask(&[("display_name", display_name), ("description", description)])?;
+            let family = ("family", fields.family.is_some());
+            let update_mask = mask(&[("display_name", display_name), ("description", description), family])?;
             let full = app.names.in_tenant("roles", &verb.name)?;
             let Verb { name, etag, request_id, validate_only } = verb.on(full);
             let role = Some(Role { name, etag, ..fields.role() });

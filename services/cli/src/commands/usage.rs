@@ -1,7 +1,9 @@
 //! `provost usage` and `provost meter`.
 
+mod adoption;
 mod seen;
 mod send;
+mod trend;
 
 use clap::{Args, Subcommand};
 use prost_types::Timestamp;
@@ -10,10 +12,12 @@ use proto::usage::v1::{ListMetersRequest, QueryUsageRequest, usage_service_clien
 use crate::{
     app::{App, Page},
     args::{PageArgs, WatchArgs, choice, time},
-    client::{Link, MAX_ANSWER_BYTES},
+    client::{Link, MAX_ANSWER_BYTES, Repeat},
     error::{Exit, Result},
     names::beside,
+    output::{Answer, Format, reflect},
 };
+use adoption::{Adoption, Portfolio};
 use seen::Seen;
 use send::Send;
 
@@ -22,11 +26,28 @@ use send::Send;
 pub enum Command {
     /// Sum what was used
     Query(Query),
+    /// Show who is active, period by period, and how far those came who may use plugins
+    ///
+    /// What is behind a figure: `provost usage events --filter 'time >= "2026-11-02T00:00:00Z" AND time < "2026-11-09T00:00:00Z" AND
+    /// role_family = developer'`, and likewise with `role`, `unit`, `plugin`, `client`; behind the funnel: `provost usage dormant` and
+    /// `provost usage plugins`.
+    Adoption(Adoption),
+    /// List who may use which plugin and did not for 28 days
+    ///
+    /// Filter by `principal`, `plugin`; order by the same. What somebody used: `provost usage events --filter 'principal = maria AND
+    /// plugin = kit'`.
+    Dormant(Seen),
+    /// List how the clients of a partner stand
+    ///
+    /// Filter by `tenant_id`, `display_name`, `state`, `create_time`, `update_time`; order by all of them but `state`. What is behind a
+    /// figure: `provost usage adoption TENANT`.
+    Portfolio(Portfolio),
     /// Send usage events from a file, with an ingest token; sent again, they count once
     Send(Send),
     /// List the events behind figures
     ///
-    /// Filter by `seq`, `time`, `type`, `source`, `id`, `client`, `principal`, `role`, `unit`; order by `seq`.
+    /// Filter by `seq`, `time`, `type`, `source`, `id`, `client`, `principal`, `role`, `role_family`, `unit`, `plugin`;
+    /// order by `seq`. What is behind a figure: `time >= "2026-11-02T00:00:00Z" AND time < "2026-11-09T00:00:00Z" AND role_family = developer`.
     Events(Seen),
     /// List events that were sent to be counted and are not
     ///
@@ -100,6 +121,9 @@ fn client(link: Link) -> UsageServiceClient<Link> {
 pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
     let args = match command {
         Command::Query(args) => args,
+        Command::Adoption(args) => return adoption::adoption(args, app).await,
+        Command::Dormant(of) => return adoption::dormant(&of, app).await,
+        Command::Portfolio(of) => return adoption::portfolio(&of, app).await,
         Command::Send(args) => return send::run(&args, app).await,
         Command::Events(of) => return seen::events(&of, app).await,
         Command::Rejects(of) => return seen::rejects(&of, app).await,
@@ -122,7 +146,14 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         group_by_dims: args.group_by_dims,
         filter: args.filter,
     };
-    app.read(args.watch.watch, request, async |l, r| client(l).query_usage(r).await).await
+    let rpc = async |l, r| client(l).query_usage(r).await;
+    if args.watch.watch || app.format() != Format::Table {
+        return app.read(args.watch.watch, request, rpc).await;
+    }
+    let answer = app.client()?.call(Repeat::Safe, &request, rpc).await?;
+    app.print(&Answer::One(reflect(&answer)?))?;
+    app.console.print(&trend::text(&answer.rows, request.window(), &request.time_zone))?;
+    Ok(Exit::OK)
 }
 
 /// Lists the meters.

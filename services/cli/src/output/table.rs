@@ -1,6 +1,6 @@
 //! Tables and cards: plain columns that `awk` can read, without colours and without a frame.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, ops::Range};
 
 use comfy_table::{CellAlignment, Table, presets};
 use jiff::Timestamp;
@@ -19,10 +19,18 @@ pub fn clean(text: &str) -> String {
 
 /// A table with a heading.
 pub fn rows(heading: &[&str], rows: Vec<Vec<String>>) -> String {
+    figures(heading, rows, 0..0)
+}
+
+/// A table with a heading, in which the columns `right` are numbers.
+pub fn figures(heading: &[&str], rows: Vec<Vec<String>>, right: Range<usize>) -> String {
     let mut table = plain();
     table.set_header(heading.iter().map(|word| word.replace('_', " ").to_uppercase()));
     for row in rows {
         table.add_row(row);
+    }
+    for column in table.column_iter_mut().take(right.end).skip(right.start) {
+        column.set_cell_alignment(CellAlignment::Right);
     }
     finish(table)
 }
@@ -53,8 +61,11 @@ pub fn of_items(items: &[DynamicMessage]) -> String {
     let descriptor = first.descriptor();
     let names = columns(descriptor.full_name()).iter().copied();
     let fields: Vec<_> = names.filter_map(|name| descriptor.get_field_by_name(name)).collect();
-    let cell =
-        |item: &DynamicMessage, field: &FieldDescriptor| lines(&item.get_field(field), field).join(", ");
+    let cell = |item: &DynamicMessage, field: &FieldDescriptor| {
+        // a figure that there is not is no 0
+        let told = !field.supports_presence() || item.has_field(field);
+        if told { lines(&item.get_field(field), field).join(", ") } else { String::new() }
+    };
     let used: Vec<_> =
         fields.into_iter().filter(|f| items.iter().any(|item| !cell(item, f).is_empty())).collect();
     let heading: Vec<_> = used.iter().map(FieldDescriptor::name).collect();

@@ -6,7 +6,7 @@ use proto::{
     partner::v1::{Portfolio, PortfolioStage},
     role::v1::{ListRolesResponse, Role},
     tenant::v1::{Contract, ContractSeats, Renewal, Tenant, TenantState},
-    usage::v1::{QueryUsageResponse, UsageRow},
+    usage::v1::{ListPortfolioAdoptionResponse, QueryUsageResponse, TenantAdoption, UsageRow},
 };
 
 use super::{types::columns, *};
@@ -85,13 +85,31 @@ fn figures_stand_right_and_zero_is_a_figure() {
         stage: stage.to_owned(),
         tenants,
         seats_contracted: 1_000 * tenants,
+        weekly_active_principals: 7 * tenants,
     });
     let portfolio = Portfolio { name: "partners/northwind".to_owned(), stages: rows.to_vec() };
     insta::assert_snapshot!(one(&portfolio).text(Format::Table).unwrap(), @"
-    STAGE  TENANTS  SEATS CONTRACTED
-    LIVE        12             12000
-    PILOT        0                 0
+    STAGE  TENANTS  SEATS CONTRACTED  WEEKLY ACTIVE PRINCIPALS
+    LIVE        12             12000                        84
+    PILOT        0                 0                         0
     ");
+}
+
+#[test]
+fn a_figure_that_is_not_told_is_no_zero() {
+    let client = |id: &str, growth_basis_points| TenantAdoption {
+        tenant: format!("tenants/{id}"),
+        growth_basis_points,
+        ..TenantAdoption::default()
+    };
+    let page = ListPortfolioAdoptionResponse {
+        tenants: vec![client("acme", None), client("zeta", Some(0))],
+        ..Default::default()
+    };
+    let text = one(&page).text(Format::Table).unwrap();
+    let last: Vec<_> = text.lines().map(|line| line.split_whitespace().last().unwrap()).collect();
+    assert_eq!(text.lines().map(|line| line.matches('0').count()).collect::<Vec<_>>(), [0, 4, 5], "{text}");
+    assert_eq!(last, ["POINTS", "0", "0"]);
 }
 
 #[test]

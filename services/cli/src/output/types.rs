@@ -39,7 +39,8 @@ named! {
     tenant_plugin: ListTenantPluginsResponse, TenantPlugin;
     token: CreateTokenResponse, ListTokensResponse, Token, WhoAmIResponse;
     unit: ListUnitsResponse, Unit;
-    usage: IngestResponse, ListMetersResponse, ListPluginSightingsResponse, ListSettingsObservationsResponse,
+    usage: IngestResponse, ListDormantEntitlementsResponse, ListMetersResponse, ListPluginSightingsResponse,
+        ListPortfolioAdoptionResponse, QueryAdoptionResponse, ListSettingsObservationsResponse,
         ListUnapprovedPluginsResponse, ListUsageEventsResponse, ListUsageRejectsResponse, QueryUsageResponse;
 }
 
@@ -104,13 +105,17 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         | "provost.plugin_group.v1.PluginGroupMember"
         | "provost.role.v1.RoleMember" => &["member", "create_time"],
         "provost.partner.v1.Partner" => &["name", "display_name", "update_time", "delete_time"],
-        "provost.partner.v1.PortfolioStage" => &["stage", "tenants", "seats_contracted"],
+        "provost.partner.v1.PortfolioStage" => {
+            &["stage", "tenants", "seats_contracted", "weekly_active_principals"]
+        }
         "provost.principal.v1.Principal" => {
             &["name", "kind", "display_name", "email", "unit", "owner", "state", "delete_time"]
         }
         "provost.retention.v1.ClassRetention" => &["event_class", "days"],
         "provost.retention.v1.LegalHold" => &["name", "reason", "principal", "create_time", "release_time"],
-        "provost.role.v1.Role" => &["name", "display_name", "included_roles", "update_time", "delete_time"],
+        "provost.role.v1.Role" => {
+            &["name", "display_name", "family", "included_roles", "update_time", "delete_time"]
+        }
         "provost.sink.v1.DeadLetter" => {
             &["sequence", "audit_event", "attempts", "create_time", "redelivering", "reason"]
         }
@@ -144,6 +149,30 @@ pub fn columns(message: &str) -> &'static [&'static str] {
             "revoke_time",
         ],
         "provost.unit.v1.Unit" => &["name", "display_name", "parent_unit", "cost_center", "delete_time"],
+        "provost.usage.v1.AdoptionRow" => &[
+            "start_time",
+            "role_family",
+            "role",
+            "unit_name",
+            "plugin",
+            "client",
+            "active_principals",
+            "share_basis_points",
+            "growth_basis_points",
+            "new_principals",
+            "returning_principals",
+        ],
+        "provost.usage.v1.DormantEntitlement" => &["principal", "plugin", "installed_time", "last_use_day"],
+        "provost.usage.v1.TenantAdoption" => &[
+            "tenant",
+            "stage",
+            "active_principals",
+            "developers",
+            "non_developers",
+            "new_principals",
+            "growth_basis_points",
+            "watermark_time",
+        ],
         "provost.usage.v1.Meter" => &["key", "unit", "description"],
         "provost.usage.v1.StoredUsageEvent" => {
             &["seq", "time", "type", "client", "principal", "role", "values", "dims", "id"]
@@ -174,9 +203,18 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         "provost.usage.v1.UnapprovedPlugin" => {
             &["plugin", "plugin_hash", "client", "principal_count", "first_time", "last_time"]
         }
-        "provost.usage.v1.UsageRow" => {
-            &["start_time", "role", "unit_name", "principal", "client", "dims", "meter", "value", "unit"]
-        }
+        "provost.usage.v1.UsageRow" => &[
+            "start_time",
+            "role_family",
+            "role",
+            "unit_name",
+            "principal",
+            "client",
+            "dims",
+            "meter",
+            "value",
+            "unit",
+        ],
         _ => &[],
     }
 }

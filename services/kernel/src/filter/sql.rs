@@ -21,6 +21,8 @@ pub enum Kind {
     /// A set of words, stored in lower case and each between line breaks: `=`, `!=` (with `*` as a wildcard at either end)
     /// for one of them, `:` for a part of one, in any case.
     Set,
+    /// A member of this name in an object of texts, stored as JSON without spaces: `=` and `!=`; absent is the empty text.
+    Member(&'static str),
 }
 
 /// A field that can be filtered and, perhaps, ordered by.
@@ -60,6 +62,11 @@ impl Field {
     /// A field that is a set of words.
     pub const fn set(name: &'static str, column: &'static str) -> Self {
         Self { name, column, kind: Kind::Set, sortable: false }
+    }
+
+    /// A field that is a member of a stored JSON object, under its own name.
+    pub const fn member(name: &'static str, column: &'static str) -> Self {
+        Self { name, column, kind: Kind::Member(name), sortable: false }
     }
 
     /// The same, not to be ordered by: because it may be NULL, or has no index.
@@ -168,6 +175,7 @@ impl Sql {
                 return Ok(());
             }
             Kind::Set => return self.set_compare(field, op, &value.to_lowercase(), quoted, at),
+            Kind::Member(member) => return self.member_compare(field, member, op, value, at),
             Kind::Enum(words) => {
                 let word = value.to_ascii_lowercase();
                 if !words.contains(&word.as_str()) {
@@ -249,6 +257,30 @@ impl Sql {
         Ok(())
     }
 
+    /// Quotes inside of texts are escaped, so what stands between quotes and colon is a member and nothing else.
+    fn member_compare(
+        &mut self,
+        field: &Field,
+        member: &str,
+        op: Comparator,
+        value: &str,
+        at: usize,
+    ) -> Result<()> {
+        let absent = value.is_empty();
+        let not = match op {
+            Comparator::Equal => absent,
+            Comparator::NotEqual => !absent,
+            _ => return Err(fault(at, format!("`{}` is compared as a whole; use `=` or `!=`", field.name))),
+        };
+        if not {
+            self.push("NOT ");
+        }
+        let text = serde_json::Value::from(value).to_string();
+        let part = if absent { format!("\"{member}\":") } else { format!("\"{member}\":{text}") };
+        self.contains(field.column, &part);
+        Ok(())
+    }
+
     fn simple(&mut self, column: &str, op: Comparator, value: Value) {
         let sign = match op {
             Comparator::Equal | Comparator::Has => " = ",
@@ -305,7 +337,8 @@ mod tests {
     use crate::error::Error;
     use proptest::prelude::*;
 
-    const FIELDS: [Field; 5] = [
+    const FIELDS: [Field; 6] = [
+        Field::member("plugin", "dims"),
         Field::text("role_id", "slug"),
         Field::words("state", "state", &["live", "closed"]),
         Field::time("create_time", "create_time"),
@@ -327,6 +360,19 @@ mod tests {
             made.values,
             [Value::Text("x'; DROP TABLE role; --".to_owned()), Value::Text("live".to_owned())]
         );
+    }
+
+    #[test]
+    fn a_member_of_an_object_is_compared_as_a_whole() {
+        let asked = |filter: &str| sql(filter).map(|made| (made.text, made.values));
+        let (text, values) = asked("plugin = \"a\\\"b\"").unwrap();
+        assert_eq!(text, " AND (REPLACE(COALESCE(dims, ''), $1, '') <> COALESCE(dims, ''))");
+        assert_eq!(values, [Value::Text("\"plugin\":\"a\\\"b\"".to_owned())]);
+        let (text, values) = asked("plugin = \"\"").unwrap();
+        assert!(text.contains("NOT REPLACE"), "{text}");
+        assert_eq!(values, [Value::Text("\"plugin\":".to_owned())]);
+        assert!(asked("plugin != kit").unwrap().0.contains("NOT REPLACE"));
+        assert!(asked("plugin : kit").is_err() && asked("plugin > kit").is_err());
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(super) static ADAPTER: Adapter = Adapter {
         log("tool_decision", "claude_code.tool_decision", &[Count::One(meter::DECISIONS)]),
         log(SETTINGS, "claude_code.managed_settings_resolved", &[]),
         // the inventory: which plugins a session has, used or not
-        log("plugin_loaded", "claude_code.plugin_loaded", &[]),
+        log(LOADED, "claude_code.plugin_loaded", &[]),
         log(
             "api_request",
             "claude_code.api_request",
@@ -106,6 +106,7 @@ pub(super) static ADAPTER: Adapter = Adapter {
     observe,
 };
 
+const LOADED: &str = "plugin_loaded";
 const SETTINGS: &str = "managed_settings_resolved";
 
 const fn log(name: &'static str, event_type: &'static str, counts: &'static [Count]) -> LogRule {
@@ -126,6 +127,13 @@ fn more(attributes: &Attributes<'_>, dims: &mut Dims) {
     let change = attributes.text("type").filter(|change| ["added", "removed"].contains(change));
     dims.put("change", change.unwrap_or_default());
     let tool = attributes.text("tool_name").and_then(|tool| tool.strip_prefix("mcp__"));
+    // an inventory tells what is there: it is no use of a plugin, and figures by plugin must not count it
+    if attributes.text("event.name") == Some(LOADED) {
+        for (dim, of) in [("plugin", "loaded_plugin"), ("marketplace", "loaded_marketplace")] {
+            let value = dims.0.remove(dim).unwrap_or_default();
+            dims.put(of, &value);
+        }
+    }
     dims.put("app", tool.and_then(|tool| tool.split_once("__")).map_or("", |(app, _)| app));
 }
 

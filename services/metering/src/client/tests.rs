@@ -132,6 +132,22 @@ fn apps_and_plugins_count_only_where_they_are_named() {
 }
 
 #[test]
+fn a_plugin_that_is_loaded_is_not_used() {
+    let told = |event: &str| {
+        claude(&json!({"event.name": event, "plugin.name": "kit", "marketplace.name": "acme"}))
+            .unwrap()
+            .unwrap()
+    };
+    let (loaded, used) = (told("plugin_loaded"), told("skill_activated"));
+    assert_eq!(
+        (loaded.dims.0.get("plugin"), used.dims.0.get("plugin").map(String::as_str)),
+        (None, Some("kit"))
+    );
+    assert_eq!(loaded.dims.0.get("loaded_plugin").map(String::as_str), Some("kit"));
+    assert!(loaded.observation.is_some());
+}
+
+#[test]
 fn a_cost_without_whole_millionths_is_no_quantity() {
     let request = |more: Json| {
         let mut all = json!({"event.name": "api_request", "input_tokens": 1});

@@ -100,7 +100,8 @@ impl House {
     }
 
     pub(super) fn rpc(&self) -> UsageRpc {
-        UsageRpc { kernel: Arc::clone(&self.kernel), writer: Arc::clone(&self.writer) }
+        let policies = entitlement::Policies::new(&self.kernel, &opentelemetry::global::meter("test"));
+        UsageRpc { kernel: Arc::clone(&self.kernel), policies, writer: Arc::clone(&self.writer) }
     }
 
     pub(super) fn call<T>(token: &str, message: T) -> tonic::Request<T> {

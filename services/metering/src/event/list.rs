@@ -14,6 +14,7 @@ use kernel::{
     scope::ScopeKind,
 };
 use proto::usage::v1 as pb;
+use tenancy::role::model::RoleFamily;
 
 use super::model::CONFLICT;
 
@@ -43,6 +44,8 @@ const LIST_EVENTS: ListSpec = ListSpec {
         Field::text("client", "e.client").unsorted(),
         Field::text("principal", "COALESCE(p.slug, '')").unsorted(),
         Field::text("role", "COALESCE(r.slug, '')").unsorted(),
+        Field::words("role_family", "COALESCE(r.family, 'unspecified')", &RoleFamily::WORDS),
+        Field::member("plugin", "e.dims"),
         Field::text("unit", "COALESCE(u.slug, '')").unsorted(),
     ],
     order: "seq",

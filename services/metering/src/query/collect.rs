@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use kernel::{Error, Result, clock::Time, db::Executor, ids::TenantId};
 use roaring::RoaringBitmap;
+use tenancy::role::model::RoleFamily;
 use uuid::Uuid;
 
 use super::{
@@ -32,6 +33,8 @@ const MAX_EVENTS: u64 = 5_000_000;
 pub struct Directory {
     /// Of roles.
     pub roles: HashMap<Uuid, String>,
+    /// Families of roles.
+    pub families: HashMap<Uuid, RoleFamily>,
     /// Of units.
     pub units: HashMap<Uuid, String>,
 }
@@ -39,6 +42,10 @@ pub struct Directory {
 impl Names for Directory {
     fn role(&self, id: Uuid) -> &str {
         self.roles.get(&id).map_or("", String::as_str)
+    }
+
+    fn family(&self, id: Uuid) -> RoleFamily {
+        self.families.get(&id).copied().unwrap_or_default()
     }
 
     fn unit(&self, id: Uuid) -> &str {
@@ -58,6 +65,9 @@ pub struct Place<'p> {
     pub names: &'p Directory,
 }
 
+/// Numbers of members by window and group.
+pub type Members = BTreeMap<(usize, Group), RoaringBitmap>;
+
 /// The figures of one meter, put together.
 pub struct Collect<'q> {
     query: &'q UsageQuery,
@@ -76,7 +86,7 @@ impl<'q> Collect<'q> {
         meter: &'static Meter,
         place: &'q Place<'q>,
     ) -> Result<(Vec<Figure>, u64)> {
-        let mut own = Self { query, meter, place, book: Book::default(), cells: BTreeMap::new(), read: 0 };
+        let mut own = Self::new(query, meter, place, Book::default());
         let (unique, tail) = (own.unique(), own.place.head > own.below());
         if !own.total() || unique {
             own.book = rollup::store::series_list(db, place.tenant, Some(meter.key)).await?;
@@ -89,16 +99,40 @@ impl<'q> Collect<'q> {
                 own.book.enter_member(u32::try_from(id).unwrap_or(u32::MAX), principal);
             }
         }
-        for piece in joined(pieces) {
-            match piece {
-                Piece::Days(span) => own.rollups(db, true, span).await?,
-                Piece::Quarters(span) => own.rollups(db, false, span).await?,
-                Piece::Events(span) => own.events(db, span).await?,
-            }
-        }
-        own.tail(db).await?;
+        own.gather(db, pieces).await?;
         let read = own.read;
         own.figures().map(|figures| (figures, read))
+    }
+
+    /// Who was active, by window and group, as numbers of `book`, which must have all series of the meter and all members; it
+    /// comes back with those that are new. Also returns how many events were read beside the rollups.
+    pub async fn members(
+        db: &mut impl Executor,
+        query: &'q UsageQuery,
+        meter: &'static Meter,
+        place: &'q Place<'q>,
+        book: Book,
+    ) -> Result<(Members, Book, u64)> {
+        let mut own = Self::new(query, meter, place, book);
+        let pieces = query.windows.iter().flat_map(|span| cover(*span, true)).collect();
+        own.gather(db, pieces).await?;
+        let members = own.cells.into_iter().map(|(at, cell)| (at, cell.members)).collect();
+        Ok((members, own.book, own.read))
+    }
+
+    fn new(query: &'q UsageQuery, meter: &'static Meter, place: &'q Place<'q>, book: Book) -> Self {
+        Self { query, meter, place, book, cells: BTreeMap::new(), read: 0 }
+    }
+
+    async fn gather(&mut self, db: &mut impl Executor, pieces: Vec<Piece>) -> Result<()> {
+        for piece in joined(pieces) {
+            match piece {
+                Piece::Days(span) => self.rollups(db, true, span).await?,
+                Piece::Quarters(span) => self.rollups(db, false, span).await?,
+                Piece::Events(span) => self.events(db, span).await?,
+            }
+        }
+        self.tail(db).await
     }
 
     fn unique(&self) -> bool {
@@ -231,6 +265,10 @@ impl<'q> Collect<'q> {
         for dimension in &self.query.group_by {
             match dimension {
                 Dimension::Role => group.role = series.role,
+                Dimension::RoleFamily => {
+                    group.family =
+                        Some(series.role.map(|id| self.place.names.family(id)).unwrap_or_default());
+                }
                 Dimension::Unit => group.unit = series.unit,
                 Dimension::Principal => group.principal = principal.filter(|id| !id.is_nil()),
                 Dimension::Client => group.client.clone_from(&series.client),

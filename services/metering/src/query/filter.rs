@@ -1,9 +1,10 @@
-//! The filter of a question about usage: AIP-160 over `client`, `role`, `unit` and the dimensions of meters.
+//! The filter of a question about usage: AIP-160 over `client`, `role`, `role_family`, `unit` and the dimensions of meters.
 
 use kernel::{
     Error, Result,
     filter::{Comparator, Expr, parse},
 };
+use tenancy::role::model::RoleFamily;
 use uuid::Uuid;
 
 use crate::{meter::METERS, rollup::book::Series};
@@ -16,6 +17,8 @@ pub struct Filter(Option<Expr>);
 pub trait Names {
     /// Last segment of the role's name.
     fn role(&self, id: Uuid) -> &str;
+    /// The family of the role.
+    fn family(&self, id: Uuid) -> RoleFamily;
     /// Last segment of the unit's name.
     fn unit(&self, id: Uuid) -> &str;
 }
@@ -43,15 +46,18 @@ fn check(expr: &Expr) -> Result<()> {
     match expr {
         Expr::And(all) | Expr::Or(all) => all.iter().try_for_each(check),
         Expr::Not(inner) => check(inner),
-        Expr::Compare { field, op, at, .. } => {
-            let known = ["client", "role", "unit"].contains(&field.as_str())
+        Expr::Compare { field, op, value, at, .. } => {
+            let known = ["client", "role", "role_family", "unit"].contains(&field.as_str())
                 || METERS.iter().any(|m| m.dims.contains(&field.as_str()));
             if !known {
                 return Err(wrong(
                     *at,
-                    format!("`{field}` is no field; use client, role, unit or a dimension of a meter"),
+                    format!(
+                        "`{field}` is no field; use client, role, role_family, unit or a dimension of a meter"
+                    ),
                 ));
             }
+            family_checked(field, value, *at)?;
             match op {
                 Comparator::Equal | Comparator::NotEqual | Comparator::Has => Ok(()),
                 _ => Err(wrong(*at, format!("`{field}` has no order; use `=`, `!=` or `:`"))),
@@ -61,6 +67,15 @@ fn check(expr: &Expr) -> Result<()> {
             Err(wrong(*at, "compare a field with a value, such as `client = codex`".to_owned()))
         }
     }
+}
+
+/// A family that there is not would let nothing through, and nobody would know why.
+fn family_checked(field: &str, value: &str, at: usize) -> Result<()> {
+    let known = field != "role_family" || RoleFamily::WORDS.contains(&value.to_ascii_lowercase().as_str());
+    if known {
+        return Ok(());
+    }
+    Err(wrong(at, format!("`{}` is none of `{}`", kernel::ids::clip(value), RoleFamily::WORDS.join("`, `"))))
 }
 
 fn wrong(position: usize, message: String) -> Error {
@@ -76,17 +91,28 @@ fn holds(expr: &Expr, series: &Series, names: &impl Names) -> bool {
             let found = match field.as_str() {
                 "client" => series.client.as_str(),
                 "role" => series.role.map_or("", |id| names.role(id)),
+                // in any case, as other lists have it
+                "role_family" => {
+                    let family = series.role.map(|id| names.family(id)).unwrap_or_default();
+                    let same = family.as_str().eq_ignore_ascii_case(value);
+                    return same != matches!(op, Comparator::NotEqual);
+                }
                 "unit" => series.unit.map_or("", |id| names.unit(id)),
                 dim => series.dims.get(dim).map_or("", String::as_str),
             };
-            match op {
-                Comparator::NotEqual => !equal(found, value),
-                Comparator::Has => value == "*" && !found.is_empty() || found.contains(value.as_str()),
-                _ => equal(found, value),
-            }
+            is_met(*op, found, value)
         }
         // refused when it was read
         Expr::Call { .. } | Expr::Global { .. } => false,
+    }
+}
+
+/// Whether a text is what a comparison asks for; there are none by order.
+pub fn is_met(op: Comparator, found: &str, value: &str) -> bool {
+    match op {
+        Comparator::NotEqual => !equal(found, value),
+        Comparator::Has => value == "*" && !found.is_empty() || found.contains(value),
+        _ => equal(found, value),
     }
 }
 

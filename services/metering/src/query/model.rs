@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kernel::{Error, Result, check::Checks, clock::Time, ids::clip};
+use tenancy::role::model::RoleFamily;
 use uuid::Uuid;
 
 use super::{
@@ -30,6 +31,8 @@ pub enum Dimension {
     Principal,
     /// The assistant.
     Client,
+    /// The family that the role has now.
+    RoleFamily,
     /// A dimension of the meter, by its name.
     Dim(&'static str),
 }
@@ -130,7 +133,7 @@ impl UsageQuery {
 /// Whether figures of a meter can be told apart by a dimension.
 pub fn has(meter: &Meter, dimension: Dimension) -> bool {
     match dimension {
-        Dimension::Role | Dimension::Unit | Dimension::Client => true,
+        Dimension::Role | Dimension::RoleFamily | Dimension::Unit | Dimension::Client => true,
         // a count of principals by principal says one each time
         Dimension::Principal => meter.aggregation != Aggregation::UniqueCount,
         Dimension::Dim(dim) => meter.dims.contains(&dim),
@@ -144,6 +147,7 @@ pub fn name(dimension: Dimension) -> &'static str {
         Dimension::Unit => "unit",
         Dimension::Principal => "principal",
         Dimension::Client => "client",
+        Dimension::RoleFamily => "role_family",
         Dimension::Dim(dim) => dim,
     }
 }
@@ -160,6 +164,8 @@ pub fn dim(text: &str) -> Result<Dimension> {
 /// What a figure is told apart by; what is not asked for is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Group {
+    /// The family of the role; of what counts under no role it is not said.
+    pub family: Option<RoleFamily>,
     /// The role.
     pub role: Option<Uuid>,
     /// The unit.

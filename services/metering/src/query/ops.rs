@@ -3,13 +3,16 @@
 use kernel::{
     Ctx, Result,
     authz::{Action, Class},
-    db::list::Page,
+    db::{Executor, list::Page},
     error::Error,
     ids::{Slug, TenantId, clip},
     page::{self, Cursor},
     scope::{Scope, ScopeKind},
 };
-use tenancy::principal::{name::parse, store::principal_get};
+use tenancy::{
+    principal::{name::parse, store::principal_get},
+    role::model::RoleFamily,
+};
 use uuid::Uuid;
 
 use super::{
@@ -76,9 +79,7 @@ pub async fn answer(ctx: &Ctx, tenant: TenantId, query: &UsageQuery) -> Result<(
     // the first statement fixes what all others see
     let head = event::store::head_get(&mut db, tenant).await?;
     let mark = rollup::store::watermark_get(&mut db, tenant).await?.unwrap_or_default();
-    let mut names = Names::default();
-    names.directory.roles = store::role_names(&mut db, tenant).await?.into_iter().collect();
-    names.directory.units = store::unit_names(&mut db, tenant).await?.into_iter().collect();
+    let mut names = Names { directory: directory(&mut db, tenant).await?, ..Names::default() };
     let place = Place { tenant, mark, head, names: &names.directory };
     let mut answer =
         Answer { figures: Vec::new(), watermark_time: mark.sums_time, tail_events: 0, warnings: Vec::new() };
@@ -105,6 +106,17 @@ pub async fn answer(ctx: &Ctx, tenant: TenantId, query: &UsageQuery) -> Result<(
     Ok((answer, names))
 }
 
+/// Names of roles and units, and the families of roles.
+pub async fn directory(db: &mut impl Executor, tenant: TenantId) -> Result<Directory> {
+    let mut directory = Directory::default();
+    for (id, slug, family) in store::role_names(db, tenant).await? {
+        directory.families.insert(id, RoleFamily::try_from(family)?);
+        directory.roles.insert(id, slug);
+    }
+    directory.units = store::unit_names(db, tenant).await?.into_iter().collect();
+    Ok(directory)
+}
+
 fn too_many() -> Error {
     Error::Limit {
         limit: "usage.rows".to_owned(),
@@ -123,6 +135,7 @@ fn sort(answer: &mut Answer, names: &Names) {
         (
             f.meter.key,
             f.window,
+            f.group.family,
             of(f.group.role, &names.directory.roles),
             of(f.group.unit, &names.directory.units),
             of(f.group.principal, &names.principals),

@@ -34,9 +34,10 @@ pub async fn event_list_by_time(
         .fetch_all(c))
 }
 
-/// Last segments of the names of all roles, deleted ones too: a name never means somebody else later.
-pub async fn role_names(db: &mut impl Executor, tenant: TenantId) -> Result<Vec<(Uuid, String)>> {
-    on!(db, |c| sqlx::query_as("SELECT id, slug FROM role WHERE tenant_id = $1").bind(tenant).fetch_all(c))
+/// Last segments of the names of all roles, deleted ones too, and their families: a name never means somebody else later.
+pub async fn role_names(db: &mut impl Executor, tenant: TenantId) -> Result<Vec<(Uuid, String, String)>> {
+    let query = "SELECT id, slug, family FROM role WHERE tenant_id = $1";
+    on!(db, |c| sqlx::query_as(query).bind(tenant).fetch_all(c))
 }
 
 /// The same of all units.

@@ -7,7 +7,7 @@ use proto::{
     group::v1::{self as group, group_service_client::GroupServiceClient},
     partner::v1::{self as partner, partner_service_client::PartnerServiceClient},
     principal::v1::{self as principal, PrincipalKind, principal_service_client::PrincipalServiceClient},
-    role::v1::{self as role, role_service_client::RoleServiceClient},
+    role::v1::{self as role, RoleFamily, role_service_client::RoleServiceClient},
     tenant::v1::{self as tenant, TenantState, tenant_service_client::TenantServiceClient},
     token::v1::{self as token, TokenKind, TokenScope, token_service_client::TokenServiceClient},
     unit::v1::{self as unit, unit_service_client::UnitServiceClient},
@@ -43,11 +43,16 @@ pub const PEOPLE: [Person; 4] = [
     Person { id: "ivy", name: "Ivy Chen", unit: "finance", role: "investment-banker" },
     Person { id: "dmitri", name: "Dmitri Volkov", unit: "engineering", role: "developer" },
 ];
-const ROLES: [(&str, &str, &str); 4] = [
-    ("data-analyst", "Data analyst", "Turns warehouse data into answers"),
-    ("sales", "Sales", "Works accounts from first call to signature"),
-    ("investment-banker", "Investment banker", "Models, comparables and pitch books"),
-    ("developer", "Developer", "Builds and runs software"),
+const ROLES: [(&str, &str, &str, RoleFamily); 4] = [
+    ("data-analyst", "Data analyst", "Turns warehouse data into answers", RoleFamily::NonDeveloper),
+    ("sales", "Sales", "Works accounts from first call to signature", RoleFamily::NonDeveloper),
+    (
+        "investment-banker",
+        "Investment banker",
+        "Models, comparables and pitch books",
+        RoleFamily::NonDeveloper,
+    ),
+    ("developer", "Developer", "Builds and runs software", RoleFamily::Developer),
 ];
 const UNITS: [(&str, &str, &str, &str); 4] = [
     ("commercial", "Commercial", "", "cc-10"),
@@ -181,10 +186,11 @@ async fn units(consultant: &Caller) -> Result<(), Failure> {
 
 async fn roles(consultant: &Caller) -> Result<(), Failure> {
     let mut client = RoleServiceClient::new(consultant.channel.clone());
-    for (id, name, description) in ROLES {
+    for (id, name, description, family) in ROLES {
         let new = role::Role {
             display_name: name.to_owned(),
             description: description.to_owned(),
+            family: family.into(),
             ..Default::default()
         };
         let request = role::CreateRoleRequest {

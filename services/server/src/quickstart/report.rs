@@ -125,6 +125,7 @@ pub fn print_next(running: &Running, dir: &Path, exits: bool) {
     println!("  provost explain user:maria plugin:pitchbook");
     println!("  provost check acme/sam provost-starter/investment-banking");
     println!("  provost usage query --group-by role");
+    println!("  provost usage adoption --window week --by role-family");
     println!("  provost audit list --token-file {}", token_path(dir, "olivia").display());
     println!("  curl {url}/metrics");
 }

@@ -13,6 +13,16 @@ pub fn session(role: &str, index: usize, created: i64) -> Vec<u8> {
     request.to_string().into_bytes()
 }
 
+/// The plugin of the starter marketplace that the role works with.
+fn plugin(role: &str) -> &str {
+    match role {
+        "data-analyst" => "data-analytics",
+        "investment-banker" => "investment-banking",
+        "developer" => "product-design",
+        other => other,
+    }
+}
+
 fn codex(role: &str, nth: i64, begun: i64) -> Value {
     let conversation = format!("sample-{role}");
     let mut records = vec![record(
@@ -41,8 +51,8 @@ fn codex(role: &str, nth: i64, begun: i64) -> Value {
         &[
             ("event.name", json!("codex.skill_invocation")),
             ("conversation.id", json!(conversation)),
-            ("skill.name", json!(format!("{role}:daily-brief"))),
-            ("skill.plugin_id", json!(format!("{role}@provost-starter"))),
+            ("skill.name", json!(format!("{}:daily-brief", plugin(role)))),
+            ("skill.plugin_id", json!(format!("{}@provost-starter", plugin(role)))),
         ],
     ));
     request("codex_cli", "codex_otel.log_only", &records)
@@ -76,8 +86,8 @@ fn claude(role: &str, nth: i64, begun: i64) -> Value {
             ("event.name", json!("skill_activated")),
             ("session.id", json!(session)),
             ("event.sequence", json!(99)),
-            ("skill.name", json!(format!("{role}:account-brief"))),
-            ("plugin.name", json!(role)),
+            ("skill.name", json!(format!("{}:account-brief", plugin(role)))),
+            ("plugin.name", json!(plugin(role))),
             ("marketplace.name", json!("provost-starter")),
         ],
     ));

@@ -1,11 +1,13 @@
 //! What a partner and its portfolio are, without any I/O.
 
+use std::collections::HashMap;
+
 use kernel::{
     Result,
     audit::Resource,
     check::Checks,
     clock::Time,
-    ids::{PartnerId, Slug},
+    ids::{PartnerId, Slug, TenantId},
     scope::{PartnerRef, Scope},
     stamp::Stamp,
 };
@@ -100,6 +102,8 @@ impl Partner {
 /// How one living client stands: what a portfolio is counted from.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Standing {
+    /// Which client.
+    pub id: TenantId,
     /// Where it stands.
     #[sqlx(try_from = "String")]
     pub state: TenantState,
@@ -125,18 +129,21 @@ pub struct PortfolioStage {
     pub tenants: i64,
     /// Seats that their contracts promise; 0 in the pipeline.
     pub seats_contracted: i64,
+    /// Principals of theirs that were active in the last seven days.
+    pub weekly_active: i64,
 }
 
 impl Portfolio {
-    /// Counts the clients of `partner`. A pipeline is never counted as a contract.
-    pub fn count(partner: String, clients: &[Standing]) -> Self {
+    /// Counts the clients of `partner`, of whose principals so many are `active`. A pipeline is never counted as a contract.
+    pub fn count(partner: String, clients: &[Standing], active: &HashMap<TenantId, i64>) -> Self {
         let stages = TenantState::ALL.map(|stage| {
-            let mut row = PortfolioStage { stage, tenants: 0, seats_contracted: 0 };
+            let mut row = PortfolioStage { stage, tenants: 0, seats_contracted: 0, weekly_active: 0 };
             for client in clients.iter().filter(|c| c.state == stage) {
                 row.tenants += 1;
                 let signed = client.contract.as_ref().filter(|_| stage != TenantState::Pipeline);
                 let seats = signed.map_or(0, Contract::seats_contracted);
                 row.seats_contracted = row.seats_contracted.saturating_add(seats);
+                row.weekly_active += active.get(&client.id).copied().unwrap_or(0);
             }
             row
         });
@@ -162,12 +169,13 @@ mod tests {
             renewal: Some(Renewal::Manual),
             seats,
         };
-        Standing { state, contract: (!new.seats.is_empty()).then(|| Contract::checked(new).unwrap()) }
+        let id = TenantId(uuid::Uuid::from_u128(state as u128));
+        Standing { id, state, contract: (!new.seats.is_empty()).then(|| Contract::checked(new).unwrap()) }
     }
 
     #[test]
     fn a_portfolio_has_a_row_for_every_stage_in_order_also_when_empty() {
-        let portfolio = Portfolio::count("partners/northwind".to_owned(), &[]);
+        let portfolio = Portfolio::count("partners/northwind".to_owned(), &[], &HashMap::new());
         assert_eq!(portfolio.stages.iter().map(|s| s.stage).collect::<Vec<_>>(), TenantState::ALL);
         assert!(portfolio.stages.iter().all(|s| s.tenants == 0 && s.seats_contracted == 0));
     }
@@ -183,10 +191,12 @@ mod tests {
             // cannot happen by the verbs; even then a pipeline is no contract
             client(Pipeline, &[1_000]),
         ];
-        let portfolio = Portfolio::count("partners/northwind".to_owned(), &clients);
+        let active = clients.iter().map(|c| (c.id, 10)).collect();
+        let portfolio = Portfolio::count("partners/northwind".to_owned(), &clients, &active);
         let row = |stage| {
             portfolio.stages.iter().find(|s| s.stage == stage).map(|s| (s.tenants, s.seats_contracted))
         };
+        assert_eq!(portfolio.stages.iter().map(|s| s.weekly_active).sum::<i64>(), 50);
         assert_eq!(row(Live), Some((2, 157)));
         assert_eq!(row(Pilot), Some((1, 20)));
         assert_eq!(row(Pipeline), Some((2, 0)));

@@ -15,6 +15,7 @@ use kernel::{
 };
 
 use super::{
+    activity::Activity,
     model::{NewPartner, Partner, PartnerPatch, Portfolio},
     store,
 };
@@ -91,12 +92,14 @@ pub async fn partner_undelete(ctx: &Ctx, name: &str, etag: &str) -> Result<Partn
     change(ctx, UNDELETE, name, etag, |partner| partner.undeleted(ctx.now())).await
 }
 
-/// Counts the partner's tenants and contracted seats by stage.
-pub async fn partner_portfolio(ctx: &Ctx, name: &str) -> Result<Portfolio> {
+/// Counts the partner's tenants, contracted seats and weekly active principals by stage.
+pub async fn partner_portfolio(ctx: &Ctx, activity: &dyn Activity, name: &str) -> Result<Portfolio> {
     let partner = find(&mut ctx.read().await?, name).await?;
     ctx.authorize(PORTFOLIO, &partner.scope()).await?;
     let clients = store::partner_select_standings(&mut ctx.read().await?, partner.id).await?;
-    Ok(Portfolio::count(partner.name(), &clients))
+    let ids: Vec<_> = clients.iter().map(|client| client.id).collect();
+    let active = activity.weekly_active(ctx, &ids).await?;
+    Ok(Portfolio::count(partner.name(), &clients, &active))
 }
 
 /// What all changes share: read, compare etags, apply, write, settle, record.

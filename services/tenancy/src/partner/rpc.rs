@@ -7,12 +7,13 @@ use proto::partner::v1::{self as pb, partner_service_server::PartnerService};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
+    activity::Activity,
     model::{NewPartner, Partner, PartnerPatch, Portfolio},
     ops,
 };
 
 /// `provost.partner.v1.PartnerService`.
-pub struct PartnerRpc(pub Arc<Kernel>);
+pub struct PartnerRpc(pub Arc<Kernel>, pub Arc<dyn Activity>);
 
 #[async_trait]
 impl PartnerService for PartnerRpc {
@@ -81,7 +82,13 @@ impl PartnerService for PartnerRpc {
         &self,
         request: Request<pb::GetPortfolioRequest>,
     ) -> Result<Response<pb::Portfolio>, Status> {
-        self.0.serve(request, |ctx, r| async move { ops::partner_portfolio(&ctx, &r.name).await }).await
+        let activity = Arc::clone(&self.1);
+        self.0
+            .serve(request, |ctx, r| {
+                let activity = Arc::clone(&activity);
+                async move { ops::partner_portfolio(&ctx, activity.as_ref(), &r.name).await }
+            })
+            .await
     }
 }
 
@@ -114,6 +121,7 @@ impl From<Portfolio> for pb::Portfolio {
             stage: row.stage.as_str().to_ascii_uppercase(),
             tenants: row.tenants,
             seats_contracted: row.seats_contracted,
+            weekly_active_principals: row.weekly_active,
         });
         Self { name: portfolio.partner, stages: stages.collect() }
     }

@@ -82,7 +82,7 @@ pub async fn partner_hold(tx: &mut Tx<'_>, id: PartnerId) -> Result<bool> {
 
 /// How each living client of the partner stands.
 pub async fn partner_select_standings(db: &mut impl Executor, id: PartnerId) -> Result<Vec<Standing>> {
-    let query = "SELECT state, contract FROM tenant WHERE partner_id = $1 AND delete_time IS NULL";
+    let query = "SELECT id, state, contract FROM tenant WHERE partner_id = $1 AND delete_time IS NULL";
     on!(db, |c| sqlx::query_as(query).bind(id).fetch_all(c))
 }
 

@@ -22,6 +22,61 @@ uuid_id! {
 /// Deepest chain of inclusions, counted in roles.
 pub const MAX_DEPTH: usize = 8;
 
+/// Whether the people of a role write software for a living.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Option<String>", into = "Option<&'static str>")]
+pub enum RoleFamily {
+    /// Not said.
+    #[default]
+    Unspecified,
+    /// They do.
+    Developer,
+    /// They do something else.
+    NonDeveloper,
+}
+
+impl RoleFamily {
+    /// All of them, as stored.
+    pub const WORDS: [&'static str; 3] = ["unspecified", "developer", "non_developer"];
+
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::Developer => "developer",
+            Self::NonDeveloper => "non_developer",
+        }
+    }
+}
+
+// in records: nothing where it is not said, as in those from before there were families
+impl From<RoleFamily> for Option<&'static str> {
+    fn from(family: RoleFamily) -> Self {
+        (family != RoleFamily::Unspecified).then(|| family.as_str())
+    }
+}
+
+impl TryFrom<Option<String>> for RoleFamily {
+    type Error = Error;
+
+    fn try_from(text: Option<String>) -> Result<Self> {
+        text.map_or(Ok(Self::Unspecified), Self::try_from)
+    }
+}
+
+impl TryFrom<String> for RoleFamily {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        match text.as_str() {
+            "unspecified" => Ok(Self::Unspecified),
+            "developer" => Ok(Self::Developer),
+            "non_developer" => Ok(Self::NonDeveloper),
+            other => Err(Error::internal(format!("role family `{other}` in the database"))),
+        }
+    }
+}
+
 /// A job role in a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 pub struct Role {
@@ -37,6 +92,10 @@ pub struct Role {
     pub display_name: String,
     /// What the job is.
     pub description: String,
+    /// Its family. Roles of records from before there were families have none.
+    #[sqlx(try_from = "String")]
+    #[serde(default)]
+    pub family: RoleFamily,
     /// Slugs of the roles that it takes in, sorted, separated by spaces.
     pub included: String,
     /// Revision and times.
@@ -54,6 +113,8 @@ pub struct NewRole {
     pub display_name: String,
     /// What the job is.
     pub description: String,
+    /// Its family.
+    pub family: RoleFamily,
 }
 
 /// What an update changes.
@@ -63,6 +124,8 @@ pub struct RolePatch {
     pub display_name: Option<String>,
     /// What the job is.
     pub description: Option<String>,
+    /// Its family.
+    pub family: Option<RoleFamily>,
 }
 
 impl Resource for Role {
@@ -83,6 +146,7 @@ impl Role {
             slug: Slug::parse("role_id", &new.id)?,
             display_name: new.display_name,
             description: new.description,
+            family: new.family,
             included: String::new(),
             stamp: Stamp::new(now),
         };
@@ -95,6 +159,7 @@ impl Role {
         let role = Self {
             display_name: patch.display_name.unwrap_or_else(|| self.display_name.clone()),
             description: patch.description.unwrap_or_else(|| self.description.clone()),
+            family: patch.family.unwrap_or(self.family),
             stamp: self.stamp.next(now),
             ..self.clone()
         };
@@ -179,6 +244,19 @@ mod tests {
     use super::*;
     use kernel::{ids::PartnerId, scope::PartnerRef};
     use uuid::Uuid;
+
+    #[test]
+    fn a_family_that_is_not_said_is_nothing_in_the_record() {
+        for (family, record) in [
+            (RoleFamily::Unspecified, "null"),
+            (RoleFamily::Developer, "\"developer\""),
+            (RoleFamily::NonDeveloper, "\"non_developer\""),
+        ] {
+            assert_eq!(serde_json::to_string(&family).unwrap(), record);
+            assert_eq!(serde_json::from_str::<RoleFamily>(record).unwrap(), family);
+            assert_eq!(RoleFamily::try_from(family.as_str().to_owned()).unwrap(), family);
+        }
+    }
 
     fn role(n: u128) -> Role {
         let slug = |text: &str| Slug::parse("id", text).unwrap();

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use kernel::{Kernel, Result, audit::Resource as _, list_query, mask::Mask};
+use kernel::{Error, Kernel, Result, audit::Resource as _, list_query, mask::Mask};
 use proto::role::v1::{self as pb, role_service_server::RoleService};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
     inclusion,
     member::{self, RoleMember},
-    model::{NewRole, Role, RolePatch},
+    model::{NewRole, Role, RoleFamily, RolePatch},
     ops,
 };
 
@@ -24,7 +24,7 @@ impl RoleService for RoleRpc {
     ) -> Result<Response<pb::Role>, Status> {
         self.0
             .serve(request, |ctx, r| async move {
-                ops::role_create(&ctx, &r.parent, new(r.role_id, r.role)).await
+                ops::role_create(&ctx, &r.parent, new(r.role_id, r.role)?).await
             })
             .await
     }
@@ -132,16 +132,41 @@ impl RoleService for RoleRpc {
     }
 }
 
-fn new(id: String, role: Option<pb::Role>) -> NewRole {
+fn new(id: String, role: Option<pb::Role>) -> Result<NewRole> {
     let role = role.unwrap_or_default();
-    NewRole { id, display_name: role.display_name, description: role.description }
+    let family = family(role.family)?;
+    Ok(NewRole { id, display_name: role.display_name, description: role.description, family })
+}
+
+fn family(number: i32) -> Result<RoleFamily> {
+    match pb::RoleFamily::try_from(number) {
+        Ok(pb::RoleFamily::Unspecified) => Ok(RoleFamily::Unspecified),
+        Ok(pb::RoleFamily::Developer) => Ok(RoleFamily::Developer),
+        Ok(pb::RoleFamily::NonDeveloper) => Ok(RoleFamily::NonDeveloper),
+        Err(_) => {
+            let message = format!("`{number}` is no family; use DEVELOPER or NON_DEVELOPER");
+            Err(Error::invalid("role.family", message))
+        }
+    }
+}
+
+impl From<RoleFamily> for pb::RoleFamily {
+    fn from(family: RoleFamily) -> Self {
+        match family {
+            RoleFamily::Unspecified => Self::Unspecified,
+            RoleFamily::Developer => Self::Developer,
+            RoleFamily::NonDeveloper => Self::NonDeveloper,
+        }
+    }
 }
 
 fn patch(role: pb::Role, mask: Option<&prost_types::FieldMask>) -> Result<RolePatch> {
-    let mask = Mask::new(mask, &["display_name", "description"])?;
+    let mask = Mask::new(mask, &["display_name", "description", "family"])?;
+    let family = family(role.family)?;
     Ok(RolePatch {
         display_name: mask.pick("display_name", role.display_name),
         description: mask.pick("description", role.description),
+        family: mask.pick("family", family),
     })
 }
 
@@ -157,6 +182,7 @@ impl From<Role> for pb::Role {
             etag: role.stamp.etag(),
             display_name: role.display_name,
             description: role.description,
+            family: pb::RoleFamily::from(role.family).into(),
         }
     }
 }

@@ -199,7 +199,7 @@ impl House {
     }
 
     pub async fn role(&self, ctx: &Ctx, id: &str, name: &str) {
-        let new = NewRole { id: id.to_owned(), display_name: name.to_owned(), description: String::new() };
+        let new = NewRole { id: id.to_owned(), display_name: name.to_owned(), ..NewRole::default() };
         role_create(ctx, ACME, new).await.unwrap();
     }
 }

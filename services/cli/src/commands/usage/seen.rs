@@ -18,9 +18,9 @@ use crate::{
 pub struct Seen {
     /// Of which tenant; the context's by default
     #[arg(value_name = "TENANT")]
-    parent: Option<String>,
+    pub(super) parent: Option<String>,
     #[command(flatten)]
-    list: ListArgs,
+    pub(super) list: ListArgs,
 }
 
 /// Lists the events behind figures.
