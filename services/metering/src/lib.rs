@@ -50,12 +50,11 @@ const FIGURES: &[Action] = &[
     event::list::EVENTS,
     event::list::REJECTS,
     query::ops::QUERY,
-    query::ops::LIST_METERS,
 ];
 
 /// What usage can be asked for, events included.
 pub fn actions() -> impl Iterator<Item = &'static Action> {
-    FIGURES.iter().chain(http::ACTIONS).chain(observation::ops::ACTIONS)
+    FIGURES.iter().chain(http::ACTIONS).chain(observation::ops::ACTIONS).chain(meter::ops::ACTIONS)
 }
 
 /// Adds this slice's services.

@@ -20,6 +20,7 @@ use super::{
     fold::{Cells, Groups, Key, Level, Tier},
     store::{self, Due, Watermark},
 };
+use crate::meter::{self, Meters};
 
 /// How long a lease is good without being renewed.
 const LEASE: Duration = Duration::from_secs(10);
@@ -50,6 +51,8 @@ struct Metrics {
 /// What is remembered of a tenant between turns, true while the lease is ours.
 struct Memory {
     watermark: Watermark,
+    /// No older than the events that are rolled up with them.
+    meters: Arc<Meters>,
     book: Book,
     /// Figures by principal that are not stored yet: of the places from `members_seq` until before `sums_seq`.
     members: Cells,
@@ -121,10 +124,14 @@ impl Roller {
 
     /// Turns until the sums have everything that was there; returns how many events are in no sums.
     async fn bring_up(&mut self, due: Due) -> Result<u64> {
-        let Some(mut memory) = self.hold(due.tenant_id).await? else {
+        let Some(mut memory) = self.hold(&due).await? else {
             return Ok(0);
         };
         memory.idle = 0;
+        if memory.meters.revision() != due.meters {
+            let mut db = self.kernel.db.reader().await?;
+            memory.meters = meter::store::meters_of(&mut db, due.tenant_id, due.meters).await?;
+        }
         while memory.watermark.sums_seq < due.next_seq {
             let until = due.next_seq.min(memory.watermark.sums_seq + TURN);
             self.turn(due.tenant_id, &mut memory, until).await?;
@@ -145,7 +152,8 @@ impl Roller {
     }
 
     /// What is remembered of a tenant, with a lease on it; none while another process has it.
-    async fn hold(&mut self, tenant: TenantId) -> Result<Option<Memory>> {
+    async fn hold(&mut self, due: &Due) -> Result<Option<Memory>> {
+        let tenant = due.tenant_id;
         let now = self.kernel.clock.now();
         if let Some(memory) = self.tenants.remove(&tenant) {
             // every turn renews it
@@ -165,13 +173,15 @@ impl Roller {
             return Ok(None);
         }
         tx.finish().await?;
-        self.remember(tenant, watermark).await.map(Some)
+        self.remember(due, watermark).await.map(Some)
     }
 
     /// Reads what a lease needs: the book, and the figures by principal that were not stored.
-    async fn remember(&self, tenant: TenantId, watermark: Watermark) -> Result<Memory> {
+    async fn remember(&self, due: &Due, watermark: Watermark) -> Result<Memory> {
+        let tenant = due.tenant_id;
         let mut db = self.kernel.db.reader().await?;
-        let mut book = store::series_list(&mut db, tenant, None).await?;
+        let meters = meter::store::meters_of(&mut db, tenant, due.meters).await?;
+        let mut book = store::series_list(&mut db, tenant, &meters, None).await?;
         for (id, principal) in store::member_list(&mut db, tenant).await? {
             book.enter_member(u32::try_from(id).unwrap_or(u32::MAX), principal);
         }
@@ -179,21 +189,23 @@ impl Roller {
         let mut from = watermark.members_seq;
         while from < watermark.sums_seq {
             let until = watermark.sums_seq.min(from + TURN);
-            for event in store::raw_list(&mut db, tenant, from, until).await? {
-                groups.add(&mut book, &event, Tier::Members);
+            for event in store::raw_list(&mut db, tenant, meters.has_own(), (from, until)).await? {
+                groups.add(&meters, &mut book, &event, Tier::Members);
             }
             from = until;
         }
-        Ok(Memory { watermark, book, members: groups.members, idle: 0 })
+        Ok(Memory { watermark, meters, book, members: groups.members, idle: 0 })
     }
 
     /// Adds the events until before the place `until` to the sums.
     async fn turn(&self, tenant: TenantId, memory: &mut Memory, until: i64) -> Result<()> {
         let from = memory.watermark.sums_seq;
-        let events = store::raw_list(&mut self.kernel.db.reader().await?, tenant, from, until).await?;
+        let typed = memory.meters.has_own();
+        let events =
+            store::raw_list(&mut self.kernel.db.reader().await?, tenant, typed, (from, until)).await?;
         let mut groups = Groups::default();
         for event in &events {
-            groups.add(&mut memory.book, event, Tier::All);
+            groups.add(&memory.meters, &mut memory.book, event, Tier::All);
         }
         let now = self.kernel.clock.now();
         let to =
@@ -226,10 +238,10 @@ impl Roller {
         if store::watermark_put(&mut tx, tenant, memory.watermark.fence, &to).await? == 0 {
             return Err(Error::Conflict);
         }
-        store::series_insert_all(&mut tx, tenant, &new.series).await?;
+        store::series_insert_all(&mut tx, tenant, &memory.meters, &new.series).await?;
         store::member_insert_all(&mut tx, tenant, &new.members).await?;
-        unite(&mut tx, tenant, &mut rows).await?;
-        store::rollup_add_all(&mut tx, tenant, &rows).await?;
+        unite(&mut tx, tenant, &memory.meters, &mut rows).await?;
+        store::rollup_add_all(&mut tx, tenant, &memory.meters, &rows).await?;
         tx.finish().await?;
         memory.watermark = to;
         Ok(())
@@ -240,15 +252,17 @@ impl Roller {
 async fn unite(
     db: &mut impl Executor,
     tenant: TenantId,
+    meters: &Meters,
     rows: &mut [(Key, super::fold::Cell)],
 ) -> Result<()> {
-    let mut stored = HashMap::<(&str, Level, kernel::clock::Time), HashMap<i64, Vec<u8>>>::new();
+    let mut stored = HashMap::<(u32, Level, kernel::clock::Time), HashMap<i64, Vec<u8>>>::new();
     for (key, cell) in rows.iter_mut().filter(|(_, cell)| !cell.members.is_empty()) {
         let bucket = (key.meter, key.level, key.bucket);
         if let std::collections::hash_map::Entry::Vacant(new) = stored.entry(bucket) {
             let until = kernel::clock::Time::from_micros(key.bucket.micros() + key.level.length());
+            let Some(meter) = meters.get(key.meter) else { continue };
             let found =
-                store::rollup_list(db, tenant, key.meter, key.level, (key.bucket, until), None).await?;
+                store::rollup_list(db, tenant, meter, key.level, (key.bucket, until), None).await?;
             new.insert(found.into_iter().filter_map(|s| Some((s.series_id, s.members?))).collect());
         }
         if let Some(bytes) = stored.get(&bucket).and_then(|found| found.get(&key.series)) {
