@@ -12,6 +12,7 @@ mod captures;
 mod crash;
 pub mod expected;
 mod ingest;
+mod meters;
 mod observed;
 mod queries;
 mod refusals;

@@ -6,8 +6,7 @@ use crate::{
 };
 
 /// Collections whose ids may have dots and underscores inside.
-const DOTTED: [&str; 6] =
-    ["principals", "plugins", "marketplaces", "versions", "legalHolds", "usageMeters"];
+const DOTTED: [&str; 6] = ["principals", "plugins", "marketplaces", "versions", "legalHolds", "usageMeters"];
 
 /// Takes `text` apart along `pattern`, in which `{}` stands for one id, and checks every id.
 ///

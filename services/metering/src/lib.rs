@@ -44,13 +44,8 @@ pub use http::http_routes;
 pub use rollup::{roller::spawn_roller, verify::spawn_verifier};
 
 /// What is asked of events and figures.
-const FIGURES: &[Action] = &[
-    event::ops::INGEST,
-    event::http::SEND,
-    event::list::EVENTS,
-    event::list::REJECTS,
-    query::ops::QUERY,
-];
+const FIGURES: &[Action] =
+    &[event::ops::INGEST, event::http::SEND, event::list::EVENTS, event::list::REJECTS, query::ops::QUERY];
 
 /// What usage can be asked for, events included.
 pub fn actions() -> impl Iterator<Item = &'static Action> {

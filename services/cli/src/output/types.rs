@@ -40,7 +40,7 @@ named! {
     token: CreateTokenResponse, ListTokensResponse, Token, WhoAmIResponse;
     unit: ListUnitsResponse, Unit;
     usage: IngestResponse, ListMetersResponse, ListPluginSightingsResponse, ListSettingsObservationsResponse,
-        ListUnapprovedPluginsResponse, ListUsageEventsResponse, ListUsageRejectsResponse, QueryUsageResponse;
+        ListUnapprovedPluginsResponse, ListUsageEventsResponse, ListUsageRejectsResponse, Meter, QueryUsageResponse;
 }
 
 /// The columns of a table of `message`s, as field names; columns without any value are left out. Empty for a message that
@@ -144,7 +144,16 @@ pub fn columns(message: &str) -> &'static [&'static str] {
             "revoke_time",
         ],
         "provost.unit.v1.Unit" => &["name", "display_name", "parent_unit", "cost_center", "delete_time"],
-        "provost.usage.v1.Meter" => &["key", "unit", "description"],
+        "provost.usage.v1.Meter" => &[
+            "key",
+            "version",
+            "aggregation",
+            "unit",
+            "event_type",
+            "value_path",
+            "archive_time",
+            "description",
+        ],
         "provost.usage.v1.StoredUsageEvent" => {
             &["seq", "time", "type", "client", "principal", "role", "values", "dims", "id"]
         }
@@ -174,9 +183,18 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         "provost.usage.v1.UnapprovedPlugin" => {
             &["plugin", "plugin_hash", "client", "principal_count", "first_time", "last_time"]
         }
-        "provost.usage.v1.UsageRow" => {
-            &["start_time", "role", "unit_name", "principal", "client", "dims", "meter", "value", "unit"]
-        }
+        "provost.usage.v1.UsageRow" => &[
+            "start_time",
+            "role",
+            "unit_name",
+            "principal",
+            "client",
+            "dims",
+            "meter",
+            "version",
+            "decimal_value",
+            "unit",
+        ],
         _ => &[],
     }
 }

@@ -95,7 +95,8 @@ impl<'j> Group<'j> {
     fn of(jobs: &'j [Job], meters: &Meters) -> Self {
         let (mut rows, mut refused): (Vec<(&Checked, At)>, _) = (Vec::new(), HashMap::new());
         for (j, job) in jobs.iter().enumerate() {
-            for (n, checked) in job.items.iter().enumerate().filter_map(|(n, i)| Some((n, i.as_ref().ok()?))) {
+            for (n, checked) in job.items.iter().enumerate().filter_map(|(n, i)| Some((n, i.as_ref().ok()?)))
+            {
                 match meters.check(&checked.event) {
                     Ok(()) => rows.push((checked, (j, n))),
                     Err(why) => _ = refused.insert((j, n), why),

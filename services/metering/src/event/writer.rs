@@ -217,7 +217,8 @@ async fn store(kernel: &Arc<Kernel>, jobs: &[Job], meters: &group::Seen) -> Vec<
         Err(_) => {
             let mut outcomes = Vec::with_capacity(jobs.len());
             for job in jobs {
-                let alone = retry::on_conflict(|| group::commit(kernel, std::slice::from_ref(job), meters)).await;
+                let alone =
+                    retry::on_conflict(|| group::commit(kernel, std::slice::from_ref(job), meters)).await;
                 outcomes.push(alone.map(|outcome| outcome.into_iter().flatten().collect()));
             }
             outcomes

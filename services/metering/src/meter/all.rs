@@ -92,7 +92,8 @@ impl Meters {
             fits(meter, name, *value)?;
             allowed.push(name);
         }
-        let negative = event.values.iter().find(|(name, value)| value.is_negative() && !allowed.contains(&name));
+        let negative =
+            event.values.iter().find(|(name, value)| value.is_negative() && !allowed.contains(&name));
         match negative {
             Some((name, _)) => Err(Rejection::of(Code::Negative, quantity_field(name), "is negative")),
             None => Ok(()),
@@ -111,7 +112,10 @@ fn fits(meter: &Meter, name: &str, value: Decimal) -> Result<(), Rejection> {
     }
     let (code, message) = if value.scale() > meter.scale {
         let digits = meter.scale;
-        (Code::NotExact, format!("is not exact with the {digits} digits after the point of the meter `{}`", meter.key))
+        (
+            Code::NotExact,
+            format!("is not exact with the {digits} digits after the point of the meter `{}`", meter.key),
+        )
     } else {
         (Code::TooLarge, format!("does not fit 64 bits at the scale of the meter `{}`", meter.key))
     };

@@ -194,7 +194,8 @@ impl Definition {
                     "write `data.value`, or `data.values.` and the name of a quantity",
                 ),
             };
-            let message = format!("`{}` does not go with {}; {instead}", clip(&self.value_path), self.aggregation);
+            let message =
+                format!("`{}` does not go with {}; {instead}", clip(&self.value_path), self.aggregation);
             checks.that("meter.value_path", fits, message);
             let most = match aggregation {
                 Aggregation::Count | Aggregation::UniqueCount => 0,
@@ -333,7 +334,8 @@ impl UsageMeter {
         match self.archive_time {
             None => Ok(()),
             Some(_) => {
-                let message = format!("`{}` is archived for good; create a meter with another key", self.name());
+                let message =
+                    format!("`{}` is archived for good; create a meter with another key", self.name());
                 Err(Error::illegal_state(self.name(), message))
             }
         }
@@ -390,7 +392,17 @@ mod tests {
 
     #[test]
     fn keys_of_built_in_meters_and_of_their_groups_are_taken() {
-        for bad in ["", "Pages", "tokens.input", "tokens.mine", "tokens", "sessions", "cost.eur", "a/b", "lines_of_code"] {
+        for bad in [
+            "",
+            "Pages",
+            "tokens.input",
+            "tokens.mine",
+            "tokens",
+            "sessions",
+            "cost.eur",
+            "a/b",
+            "lines_of_code",
+        ] {
             assert!(new_key(bad).is_err(), "{bad}");
         }
         for good in ["pages", "reports.pages", "session.length", "tokens_mine", "acme.tokens.input"] {
@@ -435,7 +447,13 @@ mod tests {
         };
         assert_eq!(with(&["b", "a"]).unwrap().dims(), ["b", "a"]);
         let many: Vec<_> = (0..17).map(|n| n.to_string()).collect();
-        for bad in [&["a", "a"][..], &[""], &["client"], &[&"x".repeat(129)], &many.iter().map(String::as_str).collect::<Vec<_>>()] {
+        for bad in [
+            &["a", "a"][..],
+            &[""],
+            &["client"],
+            &[&"x".repeat(129)],
+            &many.iter().map(String::as_str).collect::<Vec<_>>(),
+        ] {
             assert!(with(bad).is_err(), "{bad:?}");
         }
     }

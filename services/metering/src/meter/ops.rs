@@ -81,7 +81,8 @@ pub async fn meter_update(ctx: &Ctx, name: &str, etag: &str, patch: MeterPatch) 
     before.matches(etag)?;
     before.alive()?;
     if before.version >= MAX_VERSIONS {
-        let message = format!("`{name}` has {MAX_VERSIONS} versions; archive it and create a meter with another key");
+        let message =
+            format!("`{name}` has {MAX_VERSIONS} versions; archive it and create a meter with another key");
         return Err(Error::Limit { limit: "meter.versions".to_owned(), message });
     }
     let definition = before.definition.patched(patch)?;
@@ -121,7 +122,9 @@ async fn turn(ctx: &Ctx, tx: &mut Tx<'_>, tenant: TenantId, head: Head, further:
         let message = if active >= MAX_ACTIVE {
             format!("the tenant has {active} meters that count, the most it can have; archive one first")
         } else {
-            format!("the tenant has {kept} meters, archived ones included, the most it can have; update one of them")
+            format!(
+                "the tenant has {kept} meters, archived ones included, the most it can have; update one of them"
+            )
         };
         return Err(Error::Limit { limit: "meters".to_owned(), message });
     }
@@ -181,7 +184,8 @@ pub async fn meters_list(
         let scope = ctx.tenant("parent", parent).await?;
         ctx.authorize(LIST, &scope).await?;
         let own = store::meter_list(&mut ctx.read().await?, scope.tenant()?.id).await?;
-        let gone: HashSet<Slug> = own.iter().filter(|m| m.archive_time.is_some()).map(|m| m.key.clone()).collect();
+        let gone: HashSet<Slug> =
+            own.iter().filter(|m| m.archive_time.is_some()).map(|m| m.key.clone()).collect();
         let shows = |m: &UsageMeter| {
             // the newest version is the one that counts, or the one that was archived
             let newest = m.end_seq.is_none() || m.archive_time.is_some();

@@ -25,16 +25,8 @@ pub fn new(meter: pb::Meter) -> MeterPatch {
 
 /// What an update changes. Errors: INVALID_FIELD for what cannot be updated.
 pub fn patch(meter: pb::Meter, mask: Option<&prost_types::FieldMask>) -> Result<MeterPatch> {
-    let known = [
-        "event_type",
-        "aggregation",
-        "value_path",
-        "unit",
-        "scale",
-        "dims",
-        "allow_negative",
-        "description",
-    ];
+    let known =
+        ["event_type", "aggregation", "value_path", "unit", "scale", "dims", "allow_negative", "description"];
     let mask = Mask::new(mask, &known)?;
     Ok(MeterPatch {
         event_type: mask.pick("event_type", meter.event_type),

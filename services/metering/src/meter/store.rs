@@ -86,7 +86,9 @@ pub async fn meter_get(
     key: &Slug,
     version: i64,
 ) -> Result<Option<UsageMeter>> {
-    let query = select!("WHERE m.tenant_id = $1 AND m.key = $2 AND ($3 = 0 OR m.version = $3) ORDER BY m.version DESC LIMIT 1");
+    let query = select!(
+        "WHERE m.tenant_id = $1 AND m.key = $2 AND ($3 = 0 OR m.version = $3) ORDER BY m.version DESC LIMIT 1"
+    );
     on!(db, |c| sqlx::query_as(query).bind(tenant).bind(key).bind(version).fetch_optional(c))
 }
 

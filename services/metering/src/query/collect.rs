@@ -163,8 +163,16 @@ impl<'q> Collect<'q> {
     async fn events(&mut self, db: &mut impl Executor, span: Span) -> Result<()> {
         let mut after = (i64::MIN, 0);
         loop {
-            let page =
-                store::event_list_by_time(db, self.place.tenant, self.typed(), span, self.below(), after, PAGE).await?;
+            let page = store::event_list_by_time(
+                db,
+                self.place.tenant,
+                self.typed(),
+                span,
+                self.below(),
+                after,
+                PAGE,
+            )
+            .await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = (last.time.micros(), last.seq);
             self.read += page.len() as u64;
@@ -260,7 +268,14 @@ impl<'q> Collect<'q> {
             let Some(window) = self.query.windows.get(window).copied() else { continue };
             if !unique || value > 0 {
                 let sum = (meter.aggregation == Aggregation::Avg).then_some(cell.sum);
-                figures.push(Figure { meter: Arc::clone(meter), window, group, value, events: cell.events, sum });
+                figures.push(Figure {
+                    meter: Arc::clone(meter),
+                    window,
+                    group,
+                    value,
+                    events: cell.events,
+                    sum,
+                });
             }
         }
         Ok(figures)
@@ -323,9 +338,18 @@ mod tests {
 
     #[test]
     fn an_average_is_rounded_half_to_even_on_both_sides_of_zero() {
-        for (sum, count, average) in
-            [(5, 2, 2), (7, 2, 4), (-5, 2, -2), (-7, 2, -4), (1, 3, 0), (2, 3, 1), (-2, 3, -1), (0, 5, 0), (10, 4, 2), (11, 4, 3)]
-        {
+        for (sum, count, average) in [
+            (5, 2, 2),
+            (7, 2, 4),
+            (-5, 2, -2),
+            (-7, 2, -4),
+            (1, 3, 0),
+            (2, 3, 1),
+            (-2, 3, -1),
+            (0, 5, 0),
+            (10, 4, 2),
+            (11, 4, 3),
+        ] {
             assert_eq!(half_even(sum, count), average, "{sum} / {count}");
         }
     }

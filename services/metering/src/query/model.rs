@@ -98,9 +98,9 @@ impl UsageQuery {
         let open = asked.end.is_none();
         let start = asked.start.unwrap_or(Time::from_micros(0));
         // nothing is accepted beyond that; a whole day, so that no part of one is read event by event
-        let end = asked
-            .end
-            .unwrap_or_else(|| Level::Day.bucket(now.plus(asked.ahead)).plus(std::time::Duration::from_hours(24)));
+        let end = asked.end.unwrap_or_else(|| {
+            Level::Day.bucket(now.plus(asked.ahead)).plus(std::time::Duration::from_hours(24))
+        });
         checks.that("end_time", start < end, "must be after `start_time`");
         let by = &asked.group_by;
         let twice = by.iter().enumerate().any(|(at, d)| by.iter().skip(at + 1).any(|other| other == d));
@@ -169,7 +169,8 @@ fn named(keys: &[String], all: &Meters, checks: &mut Checks) -> Vec<Arc<Meter>> 
         meters.extend(found.into_iter().filter(|m| m.first_seq < m.end_seq));
     }
     let count = meters.len();
-    let message = format!("stands for {count} versions; ask for at most {MAX_READ}, such as `{{key}}@{{version}}`");
+    let message =
+        format!("stands for {count} versions; ask for at most {MAX_READ}, such as `{{key}}@{{version}}`");
     checks.that(FIELD, count <= MAX_READ, message);
     meters
 }

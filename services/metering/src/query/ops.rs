@@ -18,8 +18,7 @@ use super::{
     store,
 };
 use crate::{
-    event,
-    meter,
+    event, meter,
     rollup::{self, book::OTHER},
 };
 
@@ -33,12 +32,7 @@ pub const QUERY: Action = Action {
 };
 
 /// Figures of the tenant `parent`, or of its `principal`. Every event that was answered before the call is in them.
-pub async fn usage_query(
-    ctx: &Ctx,
-    parent: &str,
-    principal: &str,
-    asked: Asked,
-) -> Result<(Answer, Names)> {
+pub async fn usage_query(ctx: &Ctx, parent: &str, principal: &str, asked: Asked) -> Result<(Answer, Names)> {
     let scope = ctx.tenant("parent", parent).await?;
     let slug = one_of(&scope, principal)?;
     let caller = ctx.caller();
@@ -81,8 +75,7 @@ pub async fn answer(
     let mut names = Names::default();
     names.directory.roles = store::role_names(&mut db, tenant).await?.into_iter().collect();
     names.directory.units = store::unit_names(&mut db, tenant).await?.into_iter().collect();
-    let place =
-        Place { tenant, mark, head: head.next_seq, names: &names.directory, meters: &meters };
+    let place = Place { tenant, mark, head: head.next_seq, names: &names.directory, meters: &meters };
     let mut answer = Answer {
         figures: Vec::new(),
         watermark_time: mark.sums_time,
@@ -125,7 +118,10 @@ fn warn_of_versions(answer: &mut Answer) {
     let warnings: Vec<_> = several
         .map(|(key, versions)| {
             let versions: Vec<_> = versions.iter().map(ToString::to_string).collect();
-            format!("`{key}` has figures of versions {}, which do not add up: each has rows of its own", versions.join(", "))
+            format!(
+                "`{key}` has figures of versions {}, which do not add up: each has rows of its own",
+                versions.join(", ")
+            )
         })
         .collect();
     answer.warnings.extend(warnings);

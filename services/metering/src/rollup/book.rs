@@ -82,12 +82,7 @@ impl Book {
 
     /// The series of an event in a meter's figures; a new one gets the next number. Values of a dimension beyond the limit are one,
     /// and so are series beyond theirs: the figures stay exact, only their origin is lost.
-    pub fn series(
-        &mut self,
-        meter: &Meter,
-        event: &Raw,
-        dims: &HashMap<Cow<'_, str>, Cow<'_, str>>,
-    ) -> i64 {
+    pub fn series(&mut self, meter: &Meter, event: &Raw, dims: &HashMap<Cow<'_, str>, Cow<'_, str>>) -> i64 {
         let mut series = Series {
             meter: meter.number,
             client: event.client.clone(),

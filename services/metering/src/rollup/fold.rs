@@ -281,7 +281,8 @@ impl Groups {
         for (meter, share) in event.shares(meters) {
             let series = book.series(meter, event, &dims);
             let cell = Cell::of(share, book);
-            let (sums, unique) = if meter.unique() { (&mut self.members, true) } else { (&mut self.sums, false) };
+            let (sums, unique) =
+                if meter.unique() { (&mut self.members, true) } else { (&mut self.sums, false) };
             if unique || tier == Tier::All {
                 for (level, series) in LEVELS.map(|(level, total)| (level, if total { 0 } else { series })) {
                     let key = Key::of(meter, level, event.time, series, Uuid::nil());
@@ -305,5 +306,51 @@ const LEVELS: [(Level, bool); 4] =
 impl Key {
     fn of(meter: &Meter, level: Level, time: Time, series: i64, principal: Uuid) -> Self {
         Self { meter: meter.number, level, bucket: level.bucket(time), series, principal }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pick() -> impl Strategy<Value = Option<Pick>> {
+        // few values, so that ties are common
+        prop::option::of((-3_i64..3, 0_i64..3, -3_i64..3).prop_map(|(by, seq, value)| Pick {
+            by,
+            seq,
+            value,
+        }))
+    }
+
+    fn cell() -> impl Strategy<Value = Cell> {
+        (0_i64..9, -99_i64..99, prop::collection::vec(0_u32..20, 0..5), pick()).prop_map(
+            |(events, sum, members, pick)| Cell {
+                events,
+                sum: sum.into(),
+                members: members.into_iter().collect(),
+                pick,
+            },
+        )
+    }
+
+    fn together<'c>(cells: impl IntoIterator<Item = &'c Cell>) -> Cell {
+        let mut all = Cell::default();
+        cells.into_iter().for_each(|cell| all.add(cell));
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn cells_come_to_the_same_in_any_order_and_in_any_groups(
+            (cells, mixed) in prop::collection::vec(cell(), 0..8)
+                .prop_flat_map(|cells| (Just(cells.clone()), Just(cells).prop_shuffle())),
+            cut in 0_usize..8,
+        ) {
+            let (a, b) = mixed.split_at(cut.min(mixed.len()));
+            let (a, b) = (together(a), together(b));
+            prop_assert_eq!(together([&b, &a]), together(&cells));
+        }
     }
 }

@@ -261,8 +261,7 @@ async fn unite(
         if let std::collections::hash_map::Entry::Vacant(new) = stored.entry(bucket) {
             let until = kernel::clock::Time::from_micros(key.bucket.micros() + key.level.length());
             let Some(meter) = meters.get(key.meter) else { continue };
-            let found =
-                store::rollup_list(db, tenant, meter, key.level, (key.bucket, until), None).await?;
+            let found = store::rollup_list(db, tenant, meter, key.level, (key.bucket, until), None).await?;
             new.insert(found.into_iter().filter_map(|s| Some((s.series_id, s.members?))).collect());
         }
         if let Some(bytes) = stored.get(&bucket).and_then(|found| found.get(&key.series)) {

@@ -153,8 +153,7 @@ pub async fn series_list(
 ) -> Result<Book> {
     let rows: Vec<SeriesRow> = match of {
         None => {
-            let query =
-                "SELECT id, meter, version, client, role_id, unit_id, dims FROM usage_series WHERE tenant_id = $1";
+            let query = "SELECT id, meter, version, client, role_id, unit_id, dims FROM usage_series WHERE tenant_id = $1";
             on!(db, |c| sqlx::query_as(query).bind(tenant).fetch_all(c))?
         }
         Some(meter) => {

@@ -108,7 +108,9 @@ async fn derive(
 ) -> Result<Cells> {
     let (mut groups, mut after) = (Groups::default(), (i64::MIN, 0));
     loop {
-        let page = event_list_by_time(db, tenant, meters.has_own(), Span { start, end }, mark.sums_seq, after, PAGE).await?;
+        let page =
+            event_list_by_time(db, tenant, meters.has_own(), Span { start, end }, mark.sums_seq, after, PAGE)
+                .await?;
         let Some(last) = page.last() else { break };
         after = (last.time.micros(), last.seq);
         report.events += page.len() as u64;
