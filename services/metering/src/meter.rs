@@ -87,6 +87,10 @@ pub struct Meter {
     pub negative: bool,
     /// It counts events from this place on
     pub first_seq: i64,
+    /// Those from this place on are counted as they come,
+    pub live_seq: i64,
+    /// those before it afterwards: so far, up to before this place.
+    pub caught_seq: i64,
     /// until before this one.
     pub end_seq: i64,
 }
@@ -117,6 +121,16 @@ impl Meter {
         self.event_type
             .as_deref()
             .is_none_or(|own| own == event_type && self.first_seq <= seq && seq < self.end_seq)
+    }
+
+    /// Whether what came before it is still to be counted.
+    pub fn catching_up(&self) -> bool {
+        self.caught_seq < self.live_seq
+    }
+
+    /// Whether an event that it takes is in the rollups as far as the watermarks say it.
+    pub fn has_rolled(&self, seq: i64) -> bool {
+        seq >= self.live_seq || seq < self.caught_seq
     }
 }
 
@@ -194,6 +208,8 @@ const fn built_in(
         event_type: None,
         negative: false,
         first_seq: 1,
+        live_seq: 1,
+        caught_seq: 1,
         end_seq: i64::MAX,
     }
 }

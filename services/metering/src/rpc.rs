@@ -84,7 +84,7 @@ impl UsageService for UsageRpc {
         self.kernel
             .serve(request, |ctx, r| async move {
                 let new = meter::rpc::new(r.meter.unwrap_or_default());
-                meter::ops::meter_create(&ctx, &r.parent, &r.meter_id, new).await
+                meter::ops::meter_create(&ctx, &r.parent, &r.meter_id, new, r.backfill).await
             })
             .await
     }

@@ -1,6 +1,7 @@
 -- Meters that a tenant defines: a row a version, which never changes but for where it ends. A version counts the events in the places
 -- from `first_seq` until before `end_seq`; one that is in force has no end. `number` tells versions of a tenant apart and is
--- never given twice. What is counted is named as refusals name it: `data.value`, `data.values.{name}`, `principal`, or empty.
+-- never given twice. Whoever rolls up counts what is in places from `live_seq` on as it comes, and what came before, where the version
+-- counts that too, afterwards: up to `caught_seq`. What is counted is named as refusals name it: `data.value`, `data.values.{name}`, `principal`, or empty.
 CREATE TABLE usage_meter (
     tenant_id BLOB NOT NULL,
     number INTEGER NOT NULL,
@@ -15,6 +16,8 @@ CREATE TABLE usage_meter (
     allow_negative INTEGER NOT NULL,
     description TEXT NOT NULL,
     first_seq INTEGER NOT NULL,
+    live_seq INTEGER NOT NULL,
+    caught_seq INTEGER NOT NULL,
     end_seq INTEGER,
     revision INTEGER NOT NULL,
     create_time INTEGER NOT NULL,

@@ -329,6 +329,45 @@ both_engines! {
         assert_eq!(none.unwrap_err().code(), Code::NotFound);
     }
 
+    async fn a_meter_can_count_what_was_there_before_it(site: Site) {
+        let desk = Desk::open(site).await;
+        let owner = &desk.world.owner;
+        // somebody takes what is below zero
+        create(owner, "first", pb::Meter { scale: 2, allow_negative: true, ..pages("SUM") }).await.unwrap();
+        let mut all = round(&desk, 0).await;
+        rolled_up(&desk).await;
+        all.extend(round(&desk, 1).await);
+        for aggregation in ALL {
+            let of_numbers = !aggregation.ends_with("COUNT");
+            let meter = json!({
+                "eventType": "report", "aggregation": aggregation, "unit": "pages", "dims": ["kind"], "allowNegative": true,
+                "valuePath": pages(aggregation).value_path, "scale": if of_numbers { 2 } else { 0 },
+            });
+            let request = json!({"parent": world::ACME, "meterId": key(aggregation), "meter": meter, "backfill": true});
+            let made = raw::json(owner, "provost.usage.v1.UsageService/CreateUsageMeter", request).await.unwrap();
+            assert_eq!((made["firstSeq"].as_str(), made["state"].as_str()), (Some("1"), Some("METER_STATE_CATCHING_UP")));
+        }
+        // what it cannot count exactly, or takes not below zero, is left out of what was there
+        let strict = json!({"eventType": "report", "aggregation": "MIN", "unit": "pages", "valuePath": "data.values.pages"});
+        let request = json!({"parent": world::ACME, "meterId": "strict", "meter": strict, "backfill": true});
+        raw::json(owner, "provost.usage.v1.UsageService/CreateUsageMeter", request).await.unwrap();
+        rolled_up(&desk).await;
+        holds(&desk, &all).await;
+        let question = pb::QueryUsageRequest { meters: vec!["strict".to_owned()], ..Default::default() };
+        let row = query(owner, question).await.unwrap().rows.remove(0);
+        let whole = || all.iter().filter(|p| p.value >= 0 && p.value % 100 == 0);
+        assert_eq!((row.value, row.events), (whole().map(|p| p.value / 100).min().unwrap(), i64::try_from(whole().count()).unwrap()));
+        archive(owner, "strict", "").await.unwrap();
+        all.extend(round(&desk, 2).await);
+        holds(&desk, &all).await;
+        rolled_up(&desk).await;
+        holds(&desk, &all).await;
+        let kernel = &desk.world.site.running.kernel;
+        let tenant = metering::rollup::store::tenant_list(&mut kernel.db.reader().await.unwrap()).await.unwrap()[0];
+        let good = metering::rollup::verify::verify(kernel, tenant).await.unwrap();
+        assert!(good.agrees(), "{good:?}");
+    }
+
     async fn lists_have_the_built_in_meters_and_the_tenants_own_page_by_page(site: Site) {
         let desk = Desk::open(site).await;
         let owner = &desk.world.owner;

@@ -65,6 +65,7 @@ both_engines! {
             value: 5,
             events: 1,
             decimal_value: "5".to_owned(),
+            version: 1,
             ..Default::default()
         };
         let acme = |rest: &str| format!("{}/{rest}", world::ACME);

@@ -28,6 +28,9 @@ pub enum Command {
         name: String,
         #[command(flatten)]
         definition: Definition,
+        /// Count the events that are stored already, too
+        #[arg(long)]
+        backfill: bool,
         #[command(flatten)]
         change: ChangeArgs,
     },
@@ -131,11 +134,12 @@ impl Definition {
 /// Runs a verb.
 pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
     match command {
-        Command::Create { name, definition, change } => {
+        Command::Create { name, definition, backfill, change } => {
             let Name { parent, id: meter_id, .. } = app.names.in_tenant(COLLECTION, &name)?;
             let (request_id, validate_only) = (change.request_id(), change.validate_only);
             let meter = Some(definition.said());
-            let request = CreateUsageMeterRequest { parent, meter_id, meter, request_id, validate_only };
+            let request =
+                CreateUsageMeterRequest { parent, meter_id, meter, request_id, validate_only, backfill };
             app.change(request, async |l, r| client(l).create_usage_meter(r).await).await
         }
         Command::Get { name, version } => {

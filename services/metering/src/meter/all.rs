@@ -49,6 +49,11 @@ impl Meters {
         u32::try_from(number - 1).map_or(u32::MAX, |own| before.saturating_add(own))
     }
 
+    /// The number in the store of what has `number` in memory.
+    pub fn stored_number(number: u32) -> i64 {
+        i64::from(number) - i64::try_from(METERS.len()).unwrap_or(i64::MAX) + 1
+    }
+
     /// Which revision of the tenant's own they are.
     pub fn revision(&self) -> i64 {
         self.revision

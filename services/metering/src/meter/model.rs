@@ -47,6 +47,10 @@ pub struct UsageMeter {
     pub definition: Definition,
     /// It counts events from this place on
     pub first_seq: i64,
+    /// Those from this place on are counted as they come,
+    pub live_seq: i64,
+    /// those before it afterwards: so far, up to before this place.
+    pub caught_seq: i64,
     /// until before this one; none while it counts.
     pub end_seq: Option<i64>,
     /// Grows with every change of the meter, over its versions.
@@ -277,8 +281,10 @@ impl ValuePath {
 /// Where a version begins to count, and what tells it from others.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn {
-    /// The first place.
-    pub first_seq: i64,
+    /// The first place that nothing has taken yet.
+    pub next_seq: i64,
+    /// Whether it counts what is in lower places too.
+    pub backfill: bool,
     /// Its number.
     pub number: i64,
     /// When.
@@ -297,7 +303,9 @@ impl UsageMeter {
             key,
             version: 1,
             definition,
-            first_seq: turn.first_seq,
+            first_seq: if turn.backfill { 1 } else { turn.next_seq },
+            live_seq: turn.next_seq,
+            caught_seq: if turn.backfill { 1 } else { turn.next_seq },
             end_seq: None,
             revision: 1,
             create_time: turn.now,
@@ -309,12 +317,14 @@ impl UsageMeter {
 
     /// The version as it is once another follows, and the one that follows.
     pub fn followed(&self, definition: Definition, turn: Turn) -> (Self, Self) {
-        let ended = Self { end_seq: Some(turn.first_seq), ..self.clone() };
+        let ended = Self { end_seq: Some(turn.next_seq), ..self.clone() };
         let next = Self {
             number: turn.number,
             version: self.version + 1,
             definition,
-            first_seq: turn.first_seq,
+            first_seq: turn.next_seq,
+            live_seq: turn.next_seq,
+            caught_seq: turn.next_seq,
             revision: self.revision + 1,
             create_time: turn.now,
             creator_id: turn.creator,
@@ -325,20 +335,18 @@ impl UsageMeter {
     }
 
     /// The version as it is once the meter is archived, from the place `end` on.
+    #[must_use]
     pub fn archived(&self, end: i64, now: Time) -> Self {
         Self { end_seq: Some(end), revision: self.revision + 1, archive_time: Some(now), ..self.clone() }
     }
 
     /// Errors: ILLEGAL_STATE when the meter is archived.
     pub fn alive(&self) -> Result<()> {
-        match self.archive_time {
-            None => Ok(()),
-            Some(_) => {
-                let message =
-                    format!("`{}` is archived for good; create a meter with another key", self.name());
-                Err(Error::illegal_state(self.name(), message))
-            }
+        if self.archive_time.is_none() {
+            return Ok(());
         }
+        let message = format!("`{}` is archived for good; create a meter with another key", self.name());
+        Err(Error::illegal_state(self.name(), message))
     }
 
     /// Changes with every change of the meter.
@@ -371,6 +379,8 @@ impl UsageMeter {
             event_type: Some(of.event_type.clone()),
             negative: of.allow_negative,
             first_seq: self.first_seq,
+            live_seq: self.live_seq,
+            caught_seq: self.caught_seq,
             end_seq: self.end_seq.unwrap_or(i64::MAX),
         })
     }

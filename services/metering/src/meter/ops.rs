@@ -36,8 +36,14 @@ const LIST: Action = Action {
 /// What meters can be asked for.
 pub const ACTIONS: &[Action] = &[CREATE, GET, UPDATE, ARCHIVE, LIST];
 
-/// Defines a meter of the tenant's own.
-pub async fn meter_create(ctx: &Ctx, parent: &str, id: &str, new: MeterPatch) -> Result<UsageMeter> {
+/// Defines a meter of the tenant's own; with `backfill`, it counts the events that are stored, too.
+pub async fn meter_create(
+    ctx: &Ctx,
+    parent: &str,
+    id: &str,
+    new: MeterPatch,
+    backfill: bool,
+) -> Result<UsageMeter> {
     let scope = ctx.tenant("parent", parent).await?;
     let permit = ctx.authorize(CREATE, &scope).await?;
     let mut tx = ctx.begin(&permit).await?;
@@ -50,7 +56,7 @@ pub async fn meter_create(ctx: &Ctx, parent: &str, id: &str, new: MeterPatch) ->
     if store::meter_get(&mut tx, tenant.id, &key, 0).await?.is_some() {
         return Err(Error::exists("meter", name_of(&tenant.slug, &key)));
     }
-    let turn = turn(ctx, &mut tx, tenant.id, head, true).await?;
+    let turn = Turn { backfill, ..turn(ctx, &mut tx, tenant.id, head, true).await? };
     let meter = UsageMeter::create(tenant, key, definition, turn);
     store::meter_insert(&mut tx, &meter).await?;
     let meter = find(&mut tx, tenant, &meter.key, 0).await?;
@@ -129,7 +135,7 @@ async fn turn(ctx: &Ctx, tx: &mut Tx<'_>, tenant: TenantId, head: Head, further:
         return Err(Error::Limit { limit: "meters".to_owned(), message });
     }
     let creator = ctx.caller().principal.as_ref().map(|p| p.id);
-    Ok(Turn { first_seq: head.next_seq, number: highest + 1, now: ctx.now(), creator })
+    Ok(Turn { next_seq: head.next_seq, backfill: false, number: highest + 1, now: ctx.now(), creator })
 }
 
 /// The tenant's name and the key.

@@ -72,6 +72,7 @@ impl From<UsageMeter> for pb::Meter {
         let state = match (meter.archive_time, meter.end_seq) {
             (Some(_), _) => pb::MeterState::Archived,
             (None, Some(_)) => pb::MeterState::Superseded,
+            (None, None) if meter.caught_seq < meter.live_seq => pb::MeterState::CatchingUp,
             (None, None) => pb::MeterState::Active,
         };
         let creator = match meter.creator.as_str() {

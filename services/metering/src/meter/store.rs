@@ -19,7 +19,7 @@ macro_rules! select {
         concat!(
             "SELECT m.tenant_id, (SELECT t.slug FROM tenant t WHERE t.id = m.tenant_id) AS tenant_slug, m.number, m.key, m.version, \
              m.event_type, m.aggregation, m.value_path, m.unit, m.scale, m.dims, m.allow_negative, m.description, m.first_seq, \
-             m.end_seq, m.revision, m.create_time, m.creator_id, COALESCE((SELECT p.slug FROM principal p \
+             m.live_seq, m.caught_seq, m.end_seq, m.revision, m.create_time, m.creator_id, COALESCE((SELECT p.slug FROM principal p \
              WHERE p.scope_id = m.tenant_id AND p.id = m.creator_id), '') AS creator, m.archive_time FROM usage_meter m ",
             $rest
         )
@@ -37,8 +37,8 @@ pub async fn head_turn(tx: &mut Tx<'_>, tenant: TenantId) -> Result<Head> {
 /// Stores a version.
 pub async fn meter_insert(tx: &mut Tx<'_>, meter: &UsageMeter) -> Result<()> {
     let query = "INSERT INTO usage_meter (tenant_id, number, key, version, event_type, aggregation, value_path, unit, scale, dims, \
-         allow_negative, description, first_seq, revision, create_time, creator_id) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+         allow_negative, description, first_seq, live_seq, caught_seq, revision, create_time, creator_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
     let of = &meter.definition;
     execute!(
         tx,
@@ -56,6 +56,8 @@ pub async fn meter_insert(tx: &mut Tx<'_>, meter: &UsageMeter) -> Result<()> {
             .bind(of.allow_negative)
             .bind(&of.description)
             .bind(meter.first_seq)
+            .bind(meter.live_seq)
+            .bind(meter.caught_seq)
             .bind(meter.revision)
             .bind(meter.create_time)
             .bind(meter.creator_id)
@@ -77,6 +79,18 @@ pub async fn meter_end(tx: &mut Tx<'_>, meter: &UsageMeter) -> Result<()> {
             .bind(meter.number)
     )?;
     changed_one(rows)
+}
+
+/// Moves how far a version has counted what came before it.
+pub async fn meter_catch(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    number: i64,
+    (from, to): (i64, i64),
+) -> Result<()> {
+    let query =
+        "UPDATE usage_meter SET caught_seq = $1 WHERE tenant_id = $2 AND number = $3 AND caught_seq = $4";
+    changed_one(execute!(db, sqlx::query(query).bind(to).bind(tenant).bind(number).bind(from))?)
 }
 
 /// A version of a meter, or with 0 the newest.

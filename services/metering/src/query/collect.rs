@@ -266,16 +266,11 @@ impl<'q> Collect<'q> {
         for ((window, group), cell) in self.cells {
             let value = value(meter.aggregation, &cell).ok_or_else(|| too_large(meter))?;
             let Some(window) = self.query.windows.get(window).copied() else { continue };
+            // of one principal nobody knows: what is counted once is kept without how often it came
+            let events = if unique && self.query.principal.is_some() { 0 } else { cell.events };
             if !unique || value > 0 {
                 let sum = (meter.aggregation == Aggregation::Avg).then_some(cell.sum);
-                figures.push(Figure {
-                    meter: Arc::clone(meter),
-                    window,
-                    group,
-                    value,
-                    events: cell.events,
-                    sum,
-                });
+                figures.push(Figure { meter: Arc::clone(meter), window, group, value, events, sum });
             }
         }
         Ok(figures)

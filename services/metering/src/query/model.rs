@@ -115,6 +115,13 @@ impl UsageQuery {
             }
         }
         checks.done()?;
+        if let Some(meter) = meters.iter().find(|m| m.catching_up()) {
+            let message = format!(
+                "`{}` is catching up with events that came before it; ask again when GetUsageMeter says ACTIVE",
+                meter.key
+            );
+            return Err(Error::illegal_state(&meter.key, message));
+        }
         let filter = Filter::parse(&asked.filter, all)?;
         let zone = super::window::zone("time_zone", &asked.zone)?;
         let windows = super::window::cut(Span { start, end }, asked.window, &zone)?;

@@ -87,7 +87,7 @@ impl Raw {
         {
             shares.extend(self.principal_id.map(|id| (&**meter, Share::Principal(id))));
         }
-        for meter in meters.of_event(&self.event_type, self.seq) {
+        for meter in meters.of_event(&self.event_type, self.seq).filter(|m| m.has_rolled(self.seq)) {
             shares.extend(self.said(meter, &quantities).map(|share| (&**meter, share)));
         }
         shares
@@ -115,6 +115,10 @@ impl Raw {
 
     fn amount(&self, meter: &Meter, value: Decimal) -> Option<Share> {
         let value = value.at_scale(meter.scale)?;
+        if value < 0 && !meter.negative {
+            // it came in before the meter that does not take it
+            return None;
+        }
         let pick = |by, seq| Some(Share::Pick(Pick { by, seq, value }));
         match meter.aggregation {
             Aggregation::Max => pick(value, 0),
@@ -279,22 +283,40 @@ impl Groups {
     pub fn add(&mut self, meters: &Meters, book: &mut Book, event: &Raw, tier: Tier) {
         let dims = event.dims();
         for (meter, share) in event.shares(meters) {
-            let series = book.series(meter, event, &dims);
-            let cell = Cell::of(share, book);
-            let (sums, unique) =
-                if meter.unique() { (&mut self.members, true) } else { (&mut self.sums, false) };
-            if unique || tier == Tier::All {
-                for (level, series) in LEVELS.map(|(level, total)| (level, if total { 0 } else { series })) {
-                    let key = Key::of(meter, level, event.time, series, Uuid::nil());
-                    sums.entry(key).or_default().add(&cell);
-                }
+            self.add_to(meter, share, book, event, &dims, tier);
+        }
+    }
+
+    /// Adds an event to the figures of one meter, if that counts it.
+    pub fn add_one(&mut self, meter: &Meter, book: &mut Book, event: &Raw) {
+        if let Some(share) = event.share(meter) {
+            self.add_to(meter, share, book, event, &event.dims(), Tier::All);
+        }
+    }
+
+    fn add_to(
+        &mut self,
+        meter: &Meter,
+        share: Share,
+        book: &mut Book,
+        event: &Raw,
+        dims: &HashMap<Cow<'_, str>, Cow<'_, str>>,
+        tier: Tier,
+    ) {
+        let series = book.series(meter, event, dims);
+        let cell = Cell::of(share, book);
+        let (sums, unique) = if meter.unique() { (&mut self.members, true) } else { (&mut self.sums, false) };
+        if unique || tier == Tier::All {
+            for (level, series) in LEVELS.map(|(level, total)| (level, if total { 0 } else { series })) {
+                let key = Key::of(meter, level, event.time, series, Uuid::nil());
+                sums.entry(key).or_default().add(&cell);
             }
-            if !unique {
-                // what nobody in particular is behind too: figures by principal add up to the total
-                let who = event.principal_id.unwrap_or_default();
-                let key = Key::of(meter, Level::Person, event.time, series, who);
-                self.members.entry(key).or_default().add(&cell);
-            }
+        }
+        if !unique {
+            // what nobody in particular is behind too: figures by principal add up to the total
+            let who = event.principal_id.unwrap_or_default();
+            let key = Key::of(meter, Level::Person, event.time, series, who);
+            self.members.entry(key).or_default().add(&cell);
         }
     }
 }

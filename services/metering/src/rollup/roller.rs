@@ -30,6 +30,8 @@ const TURN: i64 = 20_000;
 const MANY: i64 = 200_000;
 /// or so long after the last time.
 const LONG: Duration = Duration::from_secs(10);
+/// Turns of one look at what came before a meter: others have theirs in between.
+const CATCHING: usize = 10;
 /// Most tenants that one look finds.
 const DUE: i64 = 256;
 /// A tenant whose memory has not been used for so many looks is forgotten.
@@ -140,8 +142,40 @@ impl Roller {
         if self.members_are_due(&memory) {
             self.members_store(due.tenant_id, &mut memory).await?;
         }
+        self.catch_up(&due, &mut memory).await?;
         self.tenants.insert(due.tenant_id, memory);
         Ok(u64::try_from(left).unwrap_or(0))
+    }
+
+    /// Counts, for meters that ask for it, what came before them: once all of that is in the other rollups, so that from then on the
+    /// watermarks hold for these meters too.
+    async fn catch_up(&self, due: &Due, memory: &mut Memory) -> Result<()> {
+        for _ in 0..CATCHING {
+            let meters = Arc::clone(&memory.meters);
+            let Some(meter) = meters.all().iter().find(|m| m.catching_up()) else { return Ok(()) };
+            if memory.watermark.sums_seq < meter.live_seq {
+                return Ok(());
+            }
+            if memory.watermark.members_seq < meter.live_seq {
+                self.members_store(due.tenant_id, memory).await?;
+            }
+            let to = meter.live_seq.min(meter.caught_seq + TURN);
+            let range = (meter.caught_seq, to);
+            let mut db = self.kernel.db.reader().await?;
+            let mut groups = Groups::default();
+            for event in store::raw_list(&mut db, due.tenant_id, true, range).await? {
+                groups.add_one(meter, &mut memory.book, &event);
+            }
+            drop(db);
+            let mut cells = groups.sums;
+            cells.extend(groups.members);
+            let lease_until = self.kernel.clock.now().plus(LEASE);
+            let mark = Watermark { lease_until, ..memory.watermark };
+            self.store(due.tenant_id, memory, mark, cells, Some((meter.number, range))).await?;
+            let mut db = self.kernel.db.reader().await?;
+            memory.meters = meter::store::meters_of(&mut db, due.tenant_id, due.meters).await?;
+        }
+        Ok(())
     }
 
     fn members_are_due(&self, memory: &Memory) -> bool {
@@ -210,7 +244,7 @@ impl Roller {
         let now = self.kernel.clock.now();
         let to =
             Watermark { sums_seq: until, sums_time: now, lease_until: now.plus(LEASE), ..memory.watermark };
-        self.store(tenant, memory, to, groups.sums).await?;
+        self.store(tenant, memory, to, groups.sums, None).await?;
         for (key, cell) in groups.members {
             memory.members.entry(key).or_default().add(&cell);
         }
@@ -225,11 +259,18 @@ impl Roller {
         let to =
             Watermark { members_seq: mark.sums_seq, members_time: now, lease_until: now.plus(LEASE), ..mark };
         let cells = std::mem::take(&mut memory.members);
-        self.store(tenant, memory, to, cells).await
+        self.store(tenant, memory, to, cells, None).await
     }
 
-    /// Moves the watermark and adds `cells` in one transaction. Errors: CONFLICT when the lease is another's.
-    async fn store(&self, tenant: TenantId, memory: &mut Memory, to: Watermark, cells: Cells) -> Result<()> {
+    /// Moves the watermark, or how far a meter has caught up, and adds `cells` in one transaction. Errors: CONFLICT when the lease is another's.
+    async fn store(
+        &self,
+        tenant: TenantId,
+        memory: &mut Memory,
+        to: Watermark,
+        cells: Cells,
+        caught: Option<(u32, (i64, i64))>,
+    ) -> Result<()> {
         let new = memory.book.take_new();
         let mut rows: Vec<_> = cells.into_iter().collect();
         // in the order of the key: neighbours are written together
@@ -237,6 +278,9 @@ impl Roller {
         let mut tx = self.kernel.db.begin_derived();
         if store::watermark_put(&mut tx, tenant, memory.watermark.fence, &to).await? == 0 {
             return Err(Error::Conflict);
+        }
+        if let Some((number, range)) = caught {
+            meter::store::meter_catch(&mut tx, tenant, Meters::stored_number(number), range).await?;
         }
         store::series_insert_all(&mut tx, tenant, &memory.meters, &new.series).await?;
         store::member_insert_all(&mut tx, tenant, &new.members).await?;

@@ -67,7 +67,8 @@ pub struct Due {
 pub async fn due_list(db: &mut impl Executor, limit: i64) -> Result<Vec<Due>> {
     let query = "SELECT h.tenant_id, h.next_seq, h.meters FROM usage_head h \
          LEFT JOIN usage_watermark w ON w.tenant_id = h.tenant_id \
-         WHERE w.sums_seq IS NULL OR w.sums_seq < h.next_seq OR w.members_seq < h.next_seq ORDER BY h.tenant_id LIMIT $1";
+         WHERE w.sums_seq IS NULL OR w.sums_seq < h.next_seq OR w.members_seq < h.next_seq \
+         OR EXISTS (SELECT 1 FROM usage_meter m WHERE m.tenant_id = h.tenant_id AND m.caught_seq < m.live_seq) ORDER BY h.tenant_id LIMIT $1";
     on!(db, |c| sqlx::query_as(query).bind(limit).fetch_all(c))
 }
 
@@ -276,7 +277,7 @@ impl Stored {
 
     /// Whether the sum is more than fits.
     pub fn is_full(&self) -> bool {
-        self.sum.abs() >= FULL
+        self.sum.unsigned_abs() >= FULL.unsigned_abs()
     }
 }
 
