@@ -146,7 +146,7 @@ async fn round(desk: &Desk, round: usize) -> Vec<Plain> {
         let text =
             format!("{}{}.{:02}", if value < 0 { "-" } else { "" }, value.abs() / 100, value.abs() % 100);
         let mut event = event(&n.to_string(), at(minutes), &text);
-        event.client = client.to_owned();
+        client.clone_into(&mut event.client);
         event.dims = vec![pb::Dim { key: "kind".to_owned(), value: kind.clone() }];
         events.push(event.clone());
         // of another type: nobody asked for it
