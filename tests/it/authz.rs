@@ -102,6 +102,7 @@ fn name_of(rpc: &str) -> Option<&'static str> {
         "GetAuditLog" => "tenants/acme/auditLog",
         "DeleteSavedSearch" => "tenants/acme/savedSearches/s",
         "RevokeMirrorLink" => "tenants/acme/mirrorLinks/01a20000-0000-7000-8000-000000000000",
+        "GetUsageMeter" | "UpdateUsageMeter" | "ArchiveUsageMeter" => "tenants/acme/usageMeters/m",
         "ReleaseLegalHold" => "tenants/acme/legalHolds/h",
         _ => return None,
     })

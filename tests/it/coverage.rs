@@ -143,6 +143,7 @@ async fn live_a_life(world: &World) {
     )
     .await;
     own(owner, plugin).await;
+    meters(owner).await;
     let grant = call(
         owner,
         "duty.v1.DutyService/GrantDuty",
@@ -172,6 +173,16 @@ async fn own(owner: &Caller, plugin: &str) {
     call(owner, &held("Create"), new).await;
     call(owner, &held("Update"), json!({"stageOverride": {"name": name, "reason": "why"}})).await;
     call(owner, &held("Delete"), json!({"name": name})).await;
+}
+
+/// What is counted beside what is built in.
+async fn meters(owner: &Caller) {
+    let usage = |rpc: &str| format!("usage.v1.UsageService/{rpc}UsageMeter");
+    let (name, meter) =
+        ("tenants/acme/usageMeters/m", json!({"eventType": "e", "aggregation": "COUNT", "unit": "events"}));
+    call(owner, &usage("Create"), json!({"parent": world::ACME, "meterId": "m", "meter": meter})).await;
+    call(owner, &usage("Update"), json!({"meter": {"name": name, "unit": "things"}})).await;
+    call(owner, &usage("Archive"), json!({"name": name})).await;
 }
 
 /// What rules speak of.

@@ -64,7 +64,7 @@ fn ids(rows: &[role::Role]) -> Vec<String> {
 
 /// Lists that are not paged, filtered and ordered like all others. This list only shrinks.
 const OF_THEIR_OWN: [&str; 4] = [
-    // the built-in ones, a handful, page by page
+    // the built-in ones and a few of the tenant's own, page by page
     "provost.usage.v1.UsageService/ListMeters",
     // answers about a moment and about decisions, whose rows are no resources
     "provost.audit.v1.AuditService/ListAccessAsOf",

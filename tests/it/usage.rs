@@ -13,6 +13,7 @@ mod captures;
 mod crash;
 pub mod expected;
 mod ingest;
+mod meters;
 mod observed;
 mod queries;
 mod refusals;

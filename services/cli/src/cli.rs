@@ -182,7 +182,7 @@ pub enum Command {
     Usage(commands::usage::Command),
     /// What can be counted
     #[command(subcommand)]
-    Meter(commands::usage::MeterCommand),
+    Meter(commands::meter::Command),
     /// The record of every act
     #[command(subcommand)]
     Audit(commands::audit::Command),

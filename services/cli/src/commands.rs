@@ -11,6 +11,7 @@ pub mod entitlement;
 pub mod group;
 pub mod health;
 pub mod marketplace;
+pub mod meter;
 pub mod partner;
 pub mod plugin;
 pub mod plugin_group;
@@ -63,7 +64,7 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         Command::Edge(args) => edge::run(args, app).await,
         Command::WhoCan(args) => decision::whom(args, app).await,
         Command::Usage(command) => usage::run(command, app).await,
-        Command::Meter(usage::MeterCommand::List(page)) => usage::meters(&page, app).await,
+        Command::Meter(command) => meter::run(command, app).await,
         Command::Audit(command) => audit::run(command, app).await,
         Command::Sink(command) => sink::run(command, app).await,
         Command::Context(command) => context::run(command, app),

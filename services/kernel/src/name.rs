@@ -5,6 +5,9 @@ use crate::{
     ids::{Slug, clip},
 };
 
+/// Collections whose ids may have dots and underscores inside.
+const DOTTED: [&str; 6] = ["principals", "plugins", "marketplaces", "versions", "legalHolds", "usageMeters"];
+
 /// Takes `text` apart along `pattern`, in which `{}` stands for one id, and checks every id.
 ///
 /// `field` names the request field in the error. Ids of principals, plugins, their versions and legal holds may hold `.` and `_`.
@@ -21,8 +24,7 @@ pub fn parse<const N: usize>(field: &str, pattern: &str, text: &str) -> Result<[
     for expected in pattern.split('/') {
         let word = words.next().ok_or_else(wrong)?;
         if expected == "{}" {
-            let dotted =
-                matches!(collection, "principals" | "plugins" | "marketplaces" | "versions" | "legalHolds");
+            let dotted = DOTTED.contains(&collection);
             let id = if dotted { Slug::parse_dotted(field, word) } else { Slug::parse(field, word) };
             ids.push(id.map_err(|_| wrong())?);
         } else if expected != word {

@@ -54,7 +54,6 @@ const FIGURES: &[Action] = &[
     event::list::EVENTS,
     event::list::REJECTS,
     query::ops::QUERY,
-    query::ops::LIST_METERS,
     adoption::ops::ADOPTION,
     adoption::ops::DORMANT,
     adoption::portfolio::PORTFOLIO,
@@ -62,7 +61,7 @@ const FIGURES: &[Action] = &[
 
 /// What usage can be asked for, events included.
 pub fn actions() -> impl Iterator<Item = &'static Action> {
-    FIGURES.iter().chain(http::ACTIONS).chain(observation::ops::ACTIONS)
+    FIGURES.iter().chain(http::ACTIONS).chain(observation::ops::ACTIONS).chain(meter::ops::ACTIONS)
 }
 
 /// Adds this slice's services.

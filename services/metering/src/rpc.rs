@@ -12,10 +12,10 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use crate::{
     adoption,
     event::{self, decimal, writer::Writer},
-    meter::Meter,
+    meter::{self, ops::Shown},
     observation,
     query::{
-        model::{Answer, Asked, Dimension, Figure, UsageQuery, dim},
+        model::{Answer, Asked, Dimension, Figure},
         ops::{self, Names},
         window::Window,
     },
@@ -51,11 +51,9 @@ impl UsageService for UsageRpc {
     ) -> Result<Response<pb::QueryUsageResponse>, Status> {
         self.kernel
             .serve(request, |ctx, r| async move {
-                let question = query(&ctx, &r)?;
-                // an end that was left open is not told
-                let open = question.windows.last().filter(|_| question.open).map(|span| span.end);
-                let (found, names) = ops::usage_query(&ctx, &r.parent, &r.principal, question).await?;
-                Ok(answer(&ctx, &r.parent, found, &names, open))
+                let (found, names) =
+                    ops::usage_query(&ctx, &r.parent, &r.principal, query(&ctx, &r)?).await?;
+                Ok(answer(&ctx, &r.parent, found, &names))
             })
             .await
     }
@@ -134,13 +132,59 @@ impl UsageService for UsageRpc {
             .await
     }
 
+    async fn create_usage_meter(
+        &self,
+        request: Request<pb::CreateUsageMeterRequest>,
+    ) -> Result<Response<pb::Meter>, Status> {
+        self.kernel
+            .serve(request, |ctx, r| async move {
+                let new = meter::rpc::new(r.meter.unwrap_or_default());
+                meter::ops::meter_create(&ctx, &r.parent, &r.meter_id, new, r.backfill).await
+            })
+            .await
+    }
+
+    async fn get_usage_meter(
+        &self,
+        request: Request<pb::GetUsageMeterRequest>,
+    ) -> Result<Response<pb::Meter>, Status> {
+        self.kernel
+            .serve(request, |ctx, r| async move { meter::ops::meter_get(&ctx, &r.name, r.version).await })
+            .await
+    }
+
+    async fn update_usage_meter(
+        &self,
+        request: Request<pb::UpdateUsageMeterRequest>,
+    ) -> Result<Response<pb::Meter>, Status> {
+        self.kernel
+            .serve(request, |ctx, r| async move {
+                let meter = r.meter.unwrap_or_default();
+                let (name, etag) = (meter.name.clone(), meter.etag.clone());
+                let patch = meter::rpc::patch(meter, r.update_mask.as_ref())?;
+                meter::ops::meter_update(&ctx, &name, &etag, patch).await
+            })
+            .await
+    }
+
+    async fn archive_usage_meter(
+        &self,
+        request: Request<pb::ArchiveUsageMeterRequest>,
+    ) -> Result<Response<pb::Meter>, Status> {
+        self.kernel
+            .serve(request, |ctx, r| async move { meter::ops::meter_archive(&ctx, &r.name, &r.etag).await })
+            .await
+    }
+
     async fn list_meters(
         &self,
         request: Request<pb::ListMetersRequest>,
     ) -> Result<Response<pb::ListMetersResponse>, Status> {
         self.kernel
             .serve(request, |ctx, r| async move {
-                let page = ops::meter_list(&ctx, r.page_size, &r.page_token).await?;
+                let shown = Shown { archived: r.show_archived, versions: r.show_versions };
+                let page =
+                    meter::ops::meters_list(&ctx, &r.parent, shown, (r.page_size, &r.page_token)).await?;
                 let meters = page.items.into_iter().map(Into::into).collect();
                 Ok(pb::ListMetersResponse { meters, next_page_token: page.next_page_token })
             })
@@ -184,26 +228,23 @@ impl UsageService for UsageRpc {
     }
 }
 
-fn query(ctx: &Ctx, request: &pb::QueryUsageRequest) -> Result<UsageQuery> {
+fn query(ctx: &Ctx, request: &pb::QueryUsageRequest) -> Result<Asked> {
     let time = |field: &'static str, t: Option<prost_types::Timestamp>| {
         let outside = |_| Error::invalid(field, "is out of range: years 1970 to 9999 are accepted");
         t.map(|t| Time::try_from(t).map_err(outside)).transpose()
     };
     let mut group_by = request.group_by.iter().map(|d| dimension(*d)).collect::<Result<Vec<_>>>()?;
-    for name in &request.group_by_dims {
-        group_by.push(dim(name)?);
-    }
-    let asked = Asked {
-        meters: &request.meters,
+    group_by.extend(request.group_by_dims.iter().map(|name| Dimension::Dim(name.as_str().into())));
+    Ok(Asked {
+        meters: request.meters.clone(),
         start: time("start_time", request.start_time)?,
         end: time("end_time", request.end_time)?,
         window: window(request.window)?,
-        zone: &request.time_zone,
+        zone: request.time_zone.clone(),
         group_by,
-        filter: &request.filter,
-    };
-    let ahead = Duration::from_secs(ctx.kernel().config.usage.accept_future_seconds);
-    UsageQuery::new(asked, ctx.now(), ahead)
+        filter: request.filter.clone(),
+        ahead: Duration::from_secs(ctx.kernel().config.usage.accept_future_seconds),
+    })
 }
 
 fn dimension(number: i32) -> Result<Dimension> {
@@ -236,13 +277,8 @@ fn window(number: i32) -> Result<Window> {
     }
 }
 
-fn answer(
-    ctx: &Ctx,
-    tenant: &str,
-    found: Answer,
-    names: &Names,
-    open: Option<Time>,
-) -> pb::QueryUsageResponse {
+fn answer(ctx: &Ctx, tenant: &str, found: Answer, names: &Names) -> pb::QueryUsageResponse {
+    let open = found.open;
     pb::QueryUsageResponse {
         rows: found.figures.into_iter().map(|f| row(tenant, f, names, open)).collect(),
         complete_through: Some(ctx.now().into()),
@@ -258,11 +294,11 @@ fn row(tenant: &str, figure: Figure, names: &Names, open: Option<Time>) -> pb::U
         Some(slug) if !slug.is_empty() => format!("{tenant}/{collection}/{slug}"),
         _ => String::new(),
     };
-    let Figure { meter, window, group, value, events } = figure;
-    let dim = |(key, value): (&str, String)| pb::Dim { key: key.to_owned(), value };
+    let Figure { meter, window, group, value, events, sum } = figure;
+    let dim = |(key, value): (Arc<str>, String)| pb::Dim { key: key.to_string(), value };
     pb::UsageRow {
-        meter: meter.key.to_owned(),
-        unit: meter.unit.to_owned(),
+        meter: meter.key.to_string(),
+        unit: meter.unit.to_string(),
         value,
         role_family: role_family(group.family),
         role: name("roles", group.role.and_then(|id| names.directory.roles.get(&id))),
@@ -274,24 +310,12 @@ fn row(tenant: &str, figure: Figure, names: &Names, open: Option<Time>) -> pb::U
         end_time: (Some(window.end) != open).then(|| window.end.into()),
         events,
         decimal_value: decimal::at(value.into(), meter.scale),
+        version: meter.version,
+        decimal_sum: sum.map(|sum| decimal::at(sum, meter.scale)).unwrap_or_default(),
     }
 }
 
 /// The number of a family; 0 where it is not said, or not asked for.
 fn role_family(family: Option<RoleFamily>) -> i32 {
     proto::role::v1::RoleFamily::from(family.unwrap_or_default()).into()
-}
-
-impl From<&Meter> for pb::Meter {
-    fn from(meter: &Meter) -> Self {
-        Self {
-            key: meter.key.to_owned(),
-            unit: meter.unit.to_owned(),
-            description: meter.description.to_owned(),
-            aggregation: meter.aggregation.as_str().to_owned(),
-            scale: meter.scale.into(),
-            dims: meter.dims.iter().map(ToString::to_string).collect(),
-            version: meter.version,
-        }
-    }
 }

@@ -44,10 +44,10 @@ fn print(tenant: &str, report: &Report) {
         println!("{tenant}: {rollups} rollups agree with {events} events");
         return;
     }
-    println!("{tenant}: {count} of {rollups} rollups differ from {events} events (events, sum, members)");
+    println!("{tenant}: {count} of {rollups} rollups differ from {events} events");
     for d in differences {
         println!(
-            "  {} {} {} series {} principal {}: stored {:?}, derived {:?}",
+            "  {} {} {} series {} principal {}: stored {}, derived {}",
             d.meter, d.level, d.bucket, d.series, d.principal, d.stored, d.derived
         );
     }

@@ -93,10 +93,13 @@ async fn busy(site: Site) -> World {
 }
 
 /// What only comes of telemetry of a certain kind, and with time.
-const USAGE: [&str; 10] = [
+const USAGE: [&str; 11] = [
     "INSERT INTO usage_watermark (tenant_id, sums_seq, sums_time, members_seq, members_time, holder, fence, lease_until) \
      SELECT id, 0, 0, 0, 0, id, 0, 0 FROM tenant WHERE 1 = 1 ON CONFLICT DO NOTHING",
     "INSERT INTO usage_series (tenant_id, id, meter, version, client, dims) SELECT id, 999, 'm', 1, 'c', '{}' FROM tenant",
+    "INSERT INTO usage_meter (tenant_id, number, key, version, event_type, aggregation, value_path, unit, scale, dims, allow_negative, \
+     description, first_seq, live_seq, caught_seq, revision, create_time) \
+     SELECT id, 1, 'm', 1, 'e', 'COUNT', '', 'events', 0, '[]', FALSE, '', 1, 1, 1, 1, 1 FROM tenant",
     "INSERT INTO usage_member (tenant_id, id, principal_id) SELECT id, 999, id FROM tenant",
     "INSERT INTO usage_rollup (tenant_id, meter, version, level, bucket, series_id, principal_id, events, sum) \
      SELECT id, 'm', 1, 'day', 0, 999, id, 0, 0 FROM tenant",

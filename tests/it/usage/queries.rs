@@ -65,6 +65,7 @@ both_engines! {
             value: 5,
             events: 1,
             decimal_value: "5".to_owned(),
+            version: 1,
             ..Default::default()
         };
         let acme = |rest: &str| format!("{}/{rest}", world::ACME);
@@ -159,7 +160,7 @@ both_engines! {
         assert!(meters.iter().all(|m| !m.description.is_empty()));
         let (mut paged, mut page_token) = (Vec::new(), String::new());
         for pages in 1.. {
-            let request = pb::ListMetersRequest { page_size: 4, page_token };
+            let request = pb::ListMetersRequest { page_size: 4, page_token, ..Default::default() };
             let page = client.list_meters(by.ask(request)).await.unwrap().into_inner();
             assert!(page.meters.len() <= 4);
             paged.extend(page.meters);
@@ -171,7 +172,7 @@ both_engines! {
         }
         assert_eq!(paged, meters, "no meter twice and none left out");
         for (page_size, page_token) in [(-1, ""), (1, "bogus")] {
-            let request = pb::ListMetersRequest { page_size, page_token: page_token.to_owned() };
+            let request = pb::ListMetersRequest { page_size, page_token: page_token.to_owned(), ..Default::default() };
             assert_eq!(client.list_meters(by.ask(request)).await.unwrap_err().code(), Code::InvalidArgument);
         }
     }

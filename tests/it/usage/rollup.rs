@@ -100,7 +100,7 @@ async fn ask_all(desk: &Desk) -> Vec<Vec<pb::UsageRow>> {
 }
 
 /// Waits until everything is rolled up, figures by principal too.
-pub(super) async fn rolled_up(desk: &Desk) {
+pub async fn rolled_up(desk: &Desk) {
     let kernel = &desk.world.site.running.kernel;
     let all = async {
         loop {

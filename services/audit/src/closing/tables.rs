@@ -32,6 +32,7 @@ pub const CLEARED: &[Table] = &[
     of_tenant("usage_watermark", "tenant_id"),
     of_tenant("usage_rollup", "meter, version, level, bucket, series_id, principal_id"),
     of_tenant("usage_series", "id"),
+    of_tenant("usage_meter", "number"),
     of_tenant("usage_member", "id"),
     of_tenant("usage_event", "seq"),
     of_tenant("usage_reject", "id"),

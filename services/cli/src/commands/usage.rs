@@ -1,4 +1,4 @@
-//! `provost usage` and `provost meter`.
+//! `provost usage`.
 
 mod adoption;
 mod seen;
@@ -7,12 +7,12 @@ mod trend;
 
 use clap::{Args, Subcommand};
 use prost_types::Timestamp;
-use proto::usage::v1::{ListMetersRequest, QueryUsageRequest, usage_service_client::UsageServiceClient};
+use proto::usage::v1::{QueryUsageRequest, usage_service_client::UsageServiceClient};
 
 use crate::{
-    app::{App, Page},
-    args::{PageArgs, WatchArgs, choice, time},
-    client::{Link, MAX_ANSWER_BYTES, Repeat},
+    app::App,
+    args::{WatchArgs, choice, time},
+    client::{Link, MAX_ANSWER_BYTES},
     error::{Exit, Result},
     names::beside,
     output::{Answer, Format, reflect},
@@ -69,26 +69,19 @@ pub enum Command {
     Settings(Seen),
 }
 
-/// Verbs of meters.
-#[derive(Debug, Subcommand)]
-pub enum MeterCommand {
-    /// List the meters
-    List(PageArgs),
-}
-
 /// What to sum.
 #[derive(Args, Debug)]
 pub struct Query {
     /// Of which tenant; the context's by default
     #[arg(value_name = "TENANT")]
     parent: Option<String>,
-    /// What to count; repeatable, every meter by default
+    /// What to count: `KEY`, or `KEY@VERSION` for one version of a meter of the tenant's own; repeatable, every built-in meter by default
     #[arg(long = "meter", value_name = "METER", value_delimiter = ',')]
     meters: Vec<String>,
     /// One figure for each of these; repeatable
     #[arg(long, value_delimiter = ',', value_parser = choice("provost.usage.v1.UsageDimension"))]
     group_by: Vec<i32>,
-    /// One figure for each value of these dimensions of the meters (`plugin`, `skill`, `model`, `tool`, `app`); repeatable
+    /// One figure for each value of these dimensions of the meters (`plugin`, `skill`, `model`, `tool`, `app`, or those of the tenant's own); repeatable
     #[arg(long = "by", value_name = "DIMENSION", value_delimiter = ',')]
     group_by_dims: Vec<String>,
     /// Cut the interval: one figure an hour, day, week or month
@@ -113,7 +106,7 @@ pub struct Query {
     watch: WatchArgs,
 }
 
-fn client(link: Link) -> UsageServiceClient<Link> {
+pub(super) fn client(link: Link) -> UsageServiceClient<Link> {
     UsageServiceClient::new(link).max_decoding_message_size(MAX_ANSWER_BYTES)
 }
 
@@ -154,10 +147,4 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
     app.print(&Answer::One(reflect(&answer)?))?;
     app.console.print(&trend::text(&answer.rows, request.window(), &request.time_zone))?;
     Ok(Exit::OK)
-}
-
-/// Lists the meters.
-pub async fn meters(page: &PageArgs, app: &mut App<'_, '_>) -> Result<Exit> {
-    let ask = |Page { page_size, page_token, .. }| ListMetersRequest { page_size, page_token };
-    app.list_plain(page, ask, async |l, r| client(l).list_meters(r).await).await
 }

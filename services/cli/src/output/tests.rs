@@ -118,6 +118,8 @@ fn usage_says_how_complete_it_is() {
         meter: "tokens.input".to_owned(),
         unit: "tokens".to_owned(),
         value: 42,
+        decimal_value: "42".to_owned(),
+        version: 1,
         role: "tenants/acme/roles/banker".to_owned(),
         ..UsageRow::default()
     };
@@ -125,8 +127,8 @@ fn usage_says_how_complete_it_is() {
     let answer =
         one(&QueryUsageResponse { rows: vec![row], complete_through: through, ..Default::default() });
     insta::assert_snapshot!(answer.text(Format::Table).unwrap(), @"
-    ROLE                       METER         VALUE  UNIT
-    tenants/acme/roles/banker  tokens.input     42  tokens
+    ROLE                       METER         VERSION  DECIMAL VALUE  UNIT
+    tenants/acme/roles/banker  tokens.input        1  42             tokens
     ");
     assert_eq!(answer.notes(Format::Table), ["complete through: 2026-11-04T06:30:00Z", "tail events: 0"]);
 }

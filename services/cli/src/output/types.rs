@@ -41,7 +41,8 @@ named! {
     unit: ListUnitsResponse, Unit;
     usage: IngestResponse, ListDormantEntitlementsResponse, ListMetersResponse, ListPluginSightingsResponse,
         ListPortfolioAdoptionResponse, QueryAdoptionResponse, ListSettingsObservationsResponse,
-        ListUnapprovedPluginsResponse, ListUsageEventsResponse, ListUsageRejectsResponse, QueryUsageResponse;
+        ListUnapprovedPluginsResponse, ListUsageEventsResponse, ListUsageRejectsResponse, Meter,
+        QueryUsageResponse;
 }
 
 /// The columns of a table of `message`s, as field names; columns without any value are left out. Empty for a message that
@@ -173,7 +174,16 @@ pub fn columns(message: &str) -> &'static [&'static str] {
             "growth_basis_points",
             "watermark_time",
         ],
-        "provost.usage.v1.Meter" => &["key", "unit", "description"],
+        "provost.usage.v1.Meter" => &[
+            "key",
+            "version",
+            "aggregation",
+            "unit",
+            "event_type",
+            "value_path",
+            "archive_time",
+            "description",
+        ],
         "provost.usage.v1.StoredUsageEvent" => {
             &["seq", "time", "type", "client", "principal", "role", "values", "dims", "id"]
         }
@@ -212,7 +222,8 @@ pub fn columns(message: &str) -> &'static [&'static str] {
             "client",
             "dims",
             "meter",
-            "value",
+            "version",
+            "decimal_value",
             "unit",
         ],
         _ => &[],

@@ -46,19 +46,18 @@ impl Uses {
     /// Reads them: numbers of `book`, which must have all series of the meter and all members.
     pub async fn load(
         db: &mut impl Executor,
-        meter: &'static Meter,
+        meter: &Meter,
         place: &Place<'_>,
         book: &mut Book,
         now: Time,
     ) -> Result<Self> {
         let mut uses = Self::default();
-        if let Some(first) = store::rollup_first_day(db, place.tenant, meter.key).await? {
+        if let Some(first) = store::rollup_first_day(db, place.tenant, &meter.key).await? {
             let (mut from, end) = (first.micros(), now.micros() + CHUNK * DAY);
             while from < end {
                 let until = from + CHUNK * DAY;
                 let span = (Time::from_micros(from), Time::from_micros(until));
-                for row in
-                    rollup::store::rollup_list(db, place.tenant, meter.key, Level::Day, span, None).await?
+                for row in rollup::store::rollup_list(db, place.tenant, meter, Level::Day, span, None).await?
                 {
                     if let Some(plugin) = book.get(row.series_id).and_then(|s| s.dims.get("plugin")) {
                         uses.put(plugin, row.bucket, &row.cell()?.members);
@@ -74,14 +73,14 @@ impl Uses {
     async fn tail(
         &mut self,
         db: &mut impl Executor,
-        meter: &'static Meter,
+        meter: &Meter,
         place: &Place<'_>,
         book: &mut Book,
     ) -> Result<()> {
         let mut from = place.mark.members_seq;
         while from < place.head {
             let until = place.head.min(from + PAGE);
-            let events = rollup::store::raw_list(db, place.tenant, from, until).await?;
+            let events = rollup::store::raw_list(db, place.tenant, false, (from, until)).await?;
             self.read += events.len() as u64;
             for event in &events {
                 let Some(principal) = event.principal_id else { continue };

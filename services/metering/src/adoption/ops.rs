@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     event,
-    meter::{self, ACTIVE_PRINCIPALS, Meter},
+    meter::{self, ACTIVE_PRINCIPALS, Meter, Meters},
     query::{
         self,
         collect::{Collect, Directory, Members, Place},
@@ -49,10 +49,12 @@ pub struct Ledger {
     db: Reader,
     tenant: TenantId,
     mark: Watermark,
+    /// The first place that is not taken.
     head: i64,
+    meters: Arc<Meters>,
     /// Names of what principals are told apart by.
     pub names: Directory,
-    meter: &'static Meter,
+    meter: Arc<Meter>,
     /// Series and members by number, once they are read.
     book: Option<Book>,
     read: u64,
@@ -66,9 +68,10 @@ impl Ledger {
         let head = event::store::head_get(&mut db, tenant).await?;
         let mark = rollup::store::watermark_get(&mut db, tenant).await?.unwrap_or_default();
         let names = query::ops::directory(&mut db, tenant).await?;
-        let meter =
-            meter::find(ACTIVE_PRINCIPALS).ok_or_else(|| Error::internal("no meter of active principals"))?;
-        Ok(Self { db, tenant, mark, head, names, meter, book: None, read: 0 })
+        let meters = meter::store::meters_of(&mut db, tenant, head.meters).await?;
+        let meter = meter::find(ACTIVE_PRINCIPALS).and_then(|m| meters.get(m.number)).cloned();
+        let meter = meter.ok_or_else(|| Error::internal("no meter of active principals"))?;
+        Ok(Self { db, tenant, mark, head: head.next_seq, meters, names, meter, book: None, read: 0 })
     }
 
     /// All series and members; read once, and not at all for what needs none of them.
@@ -76,7 +79,8 @@ impl Ledger {
         if let Some(book) = self.book.take() {
             return Ok(book);
         }
-        let mut book = rollup::store::series_list(&mut self.db, self.tenant, Some(self.meter.key)).await?;
+        let mut book =
+            rollup::store::series_list(&mut self.db, self.tenant, &self.meters, Some(&self.meter)).await?;
         for (id, principal) in rollup::store::member_list(&mut self.db, self.tenant).await? {
             book.enter_member(u32::try_from(id).unwrap_or(u32::MAX), principal);
         }
@@ -94,15 +98,15 @@ impl Ledger {
         let plain = self.is_plain(&windows, &group_by);
         let book = if plain { Book::default() } else { self.book().await? };
         let query = UsageQuery {
-            meters: vec![self.meter],
+            meters: vec![Arc::clone(&self.meter)],
             windows,
             open: false,
             group_by,
             filter: Filter::default(),
             principal: None,
         };
-        let Self { db, tenant, mark, head, names, meter, .. } = self;
-        let place = Place { tenant: *tenant, mark: *mark, head: *head, names };
+        let Self { db, tenant, mark, head, meters, names, meter, .. } = self;
+        let place = Place { tenant: *tenant, mark: *mark, head: *head, names, meters };
         let (members, grown, read) = Collect::members(db, &query, meter, &place, book).await?;
         if !plain {
             self.book = Some(grown);
@@ -125,8 +129,8 @@ impl Ledger {
     /// Where people stand who may use plugins.
     pub async fn activation(&mut self, loaded: &Loaded, now: Time) -> Result<Activation> {
         let mut book = self.book().await?;
-        let Self { db, tenant, mark, head, names, meter, read, .. } = self;
-        let place = Place { tenant: *tenant, mark: *mark, head: *head, names };
+        let Self { db, tenant, mark, head, meters, names, meter, read, .. } = self;
+        let place = Place { tenant: *tenant, mark: *mark, head: *head, names, meters };
         let uses = Uses::load(db, meter, &place, &mut book, now).await?;
         *read = uses.read.max(*read);
         let people = store::person_list(db, *tenant).await?;

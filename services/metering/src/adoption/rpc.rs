@@ -12,7 +12,7 @@ use super::{
 };
 use crate::query::{
     collect::Directory,
-    model::{Dimension, dim},
+    model::Dimension,
     window::{Span, zone},
 };
 
@@ -42,7 +42,7 @@ pub fn dimension(number: i32) -> Result<Option<Dimension>> {
         Ok(pb::AdoptionDimension::RoleFamily) => Dimension::RoleFamily,
         Ok(pb::AdoptionDimension::Role) => Dimension::Role,
         Ok(pb::AdoptionDimension::Unit) => Dimension::Unit,
-        Ok(pb::AdoptionDimension::Plugin) => dim("plugin")?,
+        Ok(pb::AdoptionDimension::Plugin) => Dimension::Dim("plugin".into()),
         Ok(pb::AdoptionDimension::Client) => Dimension::Client,
         Err(_) => {
             let message =

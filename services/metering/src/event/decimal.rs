@@ -49,6 +49,11 @@ impl Decimal {
         self.mantissa < 0
     }
 
+    /// Its digits after the point.
+    pub fn scale(self) -> u8 {
+        self.scale
+    }
+
     /// What is before the point.
     pub fn whole(self) -> i64 {
         self.mantissa / 10_i64.pow(u32::from(self.scale))

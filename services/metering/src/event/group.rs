@@ -2,22 +2,23 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use kernel::{Error, Kernel, Result, db::tx::Tx, ids::TenantId};
 
 use super::{
-    key::Digest,
-    model::{CONFLICT, Status, amounts_json},
+    key::{Digest, dedupe_key},
+    model::{CONFLICT, Rejection, Status, amounts_json},
     report::Report,
     store::{self, Placed, Reject},
     writer::{Checked, Job, day_of},
 };
 use crate::{
     claim::{Claimant, claims_settle, settled},
-    observation::{Seen, observations_store},
+    meter::{self, Meters},
+    observation::{self, observations_store},
 };
 
 /// Refused events of one request that are listed; further ones are only counted.
@@ -31,14 +32,24 @@ pub type Outcome = Vec<Vec<Status>>;
 /// Where an item is: job, position.
 type At = (usize, usize);
 
-/// Stores what is new in `jobs`, all of one tenant, in one transaction with one audit record for every credential.
-pub async fn commit(kernel: &Arc<Kernel>, jobs: &[Job]) -> Result<Outcome> {
+/// The meters of the tenant that a queue is of, as they were last seen.
+pub type Seen = Mutex<Arc<Meters>>;
+
+/// Stores what is new in `jobs`, all of one tenant, in one transaction with one audit record for every credential. `seen` are the
+/// meters that refuse what they cannot count; whether they are still those is known once the places are taken.
+pub async fn commit(kernel: &Arc<Kernel>, jobs: &[Job], seen: &Seen) -> Result<Outcome> {
     let Some(first) = jobs.first() else { return Ok(Vec::new()) };
     let (tenant, now) = (first.tenant, kernel.clock.now());
-    let group = Group::of(jobs);
+    let meters = Arc::clone(&seen.lock().unwrap_or_else(PoisonError::into_inner));
+    let group = Group::of(jobs, &meters);
     let mut tx = first.ctx.begin(&first.permit).await?;
-    let known =
-        if group.rows.is_empty() { HashMap::new() } else { group.place(&mut tx, tenant, now).await? };
+    let (known, revision) = group.place(&mut tx, tenant, now).await?;
+    if let Some(revision) = revision.filter(|revision| *revision != meters.revision()) {
+        let new = meter::store::meters_of(&mut tx, tenant, revision).await?;
+        *seen.lock().unwrap_or_else(PoisonError::into_inner) = new;
+        // once more, with those
+        return Err(Error::Conflict);
+    }
     group.observe(&mut tx, tenant, first, &known).await?;
     let outcome = group.outcome(&known);
     let reports: Vec<_> = outcome.iter().map(Report::of).collect();
@@ -73,30 +84,50 @@ struct Group<'j> {
     jobs: &'j [Job],
     /// The first event of every key, sorted by key: two transactions that overlap take keys in the same order.
     rows: Vec<(&'j Checked, At)>,
+    /// What the tenant's meters cannot count.
+    refused: HashMap<At, Rejection>,
 }
 
 /// What is stored under a key: its place, what it says, and whether this transaction put it there.
 type Known = HashMap<Digest, (i64, Digest, bool)>;
 
 impl<'j> Group<'j> {
-    fn of(jobs: &'j [Job]) -> Self {
-        let mut rows: Vec<(&Checked, At)> = Vec::new();
+    fn of(jobs: &'j [Job], meters: &Meters) -> Self {
+        let (mut rows, mut refused): (Vec<(&Checked, At)>, _) = (Vec::new(), HashMap::new());
         for (j, job) in jobs.iter().enumerate() {
-            let checked =
-                job.items.iter().enumerate().filter_map(|(n, item)| item.as_ref().ok().map(|c| (c, (j, n))));
-            rows.extend(checked);
+            for (n, checked) in job.items.iter().enumerate().filter_map(|(n, i)| Some((n, i.as_ref().ok()?)))
+            {
+                match meters.check(&checked.event) {
+                    Ok(()) => rows.push((checked, (j, n))),
+                    Err(why) => _ = refused.insert((j, n), why),
+                }
+            }
+        }
+        if !refused.is_empty() {
+            without_source(jobs, &refused, &mut rows);
         }
         rows.sort_by_key(|(checked, at)| (checked.key, *at));
         rows.dedup_by_key(|(checked, _)| checked.key);
-        Self { jobs, rows }
+        Self { jobs, rows, refused }
     }
 
-    /// Gives every new event its place.
-    async fn place(&self, tx: &mut Tx<'_>, tenant: TenantId, now: kernel::clock::Time) -> Result<Known> {
+    /// Gives every new event its place; also returns the revision of the tenant's meters, unless nothing depends on it.
+    async fn place(
+        &self,
+        tx: &mut Tx<'_>,
+        tenant: TenantId,
+        now: kernel::clock::Time,
+    ) -> Result<(Known, Option<i64>)> {
+        if self.rows.is_empty() {
+            // nothing takes a place, but what is refused has to be so by the meters of this moment
+            let asked = !self.refused.is_empty();
+            let revision = if asked { Some(store::head_get(tx, tenant).await?.meters) } else { None };
+            return Ok((HashMap::new(), revision));
+        }
         let count = i64::try_from(self.rows.len()).unwrap_or(i64::MAX);
         let counted = self.settle(tx, tenant, now).await?;
-        let first = store::places_take(tx, tenant, count).await?;
-        let placed: Vec<_> = (first..)
+        let head = store::places_take(tx, tenant, count).await?;
+        let placed: Vec<_> = (head.next_seq..)
             .zip(self.rows.iter().zip(counted))
             .map(|(seq, ((c, _), counted))| Placed {
                 seq,
@@ -110,7 +141,8 @@ impl<'j> Group<'j> {
             .collect();
         let stored = store::event_insert_all(tx, tenant, now, &placed).await?;
         if stored == placed.len() as u64 {
-            return Ok(placed.iter().map(|p| (p.key, (p.seq, p.payload, true))).collect());
+            let known = placed.iter().map(|p| (p.key, (p.seq, p.payload, true))).collect();
+            return Ok((known, Some(head.meters)));
         }
         // some were known: what is there tells which
         let keys: Vec<_> = placed.iter().map(|p| p.key).collect();
@@ -122,7 +154,7 @@ impl<'j> Group<'j> {
         });
         let known: Known = known.collect();
         // somebody removed events in between: nobody is told that an event is there which is not
-        if known.len() < self.rows.len() { Err(Error::Conflict) } else { Ok(known) }
+        if known.len() < self.rows.len() { Err(Error::Conflict) } else { Ok((known, Some(head.meters))) }
     }
 
     /// Of every event, whether what is told in several ways counts in its way.
@@ -144,7 +176,7 @@ impl<'j> Group<'j> {
             .filter_map(|(c, _)| {
                 let observation = c.event.observation.as_ref()?;
                 let (principal, client, time) = (c.holder.principal, &*c.event.client, c.event.time);
-                Some(Seen { principal, client, time, observation })
+                Some(observation::Seen { principal, client, time, observation })
             })
             .collect();
         if seen.is_empty() {
@@ -168,13 +200,32 @@ impl<'j> Group<'j> {
             items
                 .filter(|(_, item)| !item.as_ref().is_ok_and(|c| c.derived))
                 .map(|(n, item)| match item {
-                    Ok(checked) => status(checked, (j, n)),
+                    Ok(checked) => match self.refused.get(&(j, n)) {
+                        Some(why) => Status::Rejected(why.clone()),
+                        None => status(checked, (j, n)),
+                    },
                     Err(refused) => Status::Rejected(refused.why.clone()),
                 })
                 .collect()
         };
         self.jobs.iter().enumerate().map(of_job).collect()
     }
+}
+
+/// Takes out what was derived from events of which all are refused.
+fn without_source(jobs: &[Job], refused: &HashMap<At, Rejection>, rows: &mut Vec<(&Checked, At)>) {
+    let mut told = HashSet::new();
+    for (j, job) in jobs.iter().enumerate() {
+        for (n, checked) in job.items.iter().enumerate().filter_map(|(n, i)| Some((n, i.as_ref().ok()?))) {
+            if let Some(session) = checked.event.session.as_deref()
+                && !refused.contains_key(&(j, n))
+            {
+                let made = crate::client::session(&checked.event, session);
+                told.insert(dedupe_key(job.tenant, &made.source, &made.id));
+            }
+        }
+    }
+    rows.retain(|(checked, _)| !checked.derived || told.contains(&checked.key));
 }
 
 /// Its quantities, without those that another way tells.

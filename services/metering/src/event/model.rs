@@ -49,7 +49,7 @@ pub struct UsageEvent {
     pub session: Option<String>,
     /// What it can be told apart by.
     pub dims: Dims,
-    /// What was counted, by name: the key of a built-in meter, or `value`. None is zero.
+    /// What was counted, by name: the key of a built-in meter, or `value`, or whatever a meter of the tenant's own asks for.
     pub values: Vec<(Cow<'static, str>, Decimal)>,
     /// What an adapter kept of it: JSON with sorted keys. Empty for events that came as such.
     pub attributes: String,
@@ -242,22 +242,27 @@ pub fn check(event: &UsageEvent) -> Result<(), Rejection> {
     event.values.iter().try_for_each(|(name, value)| amount(name, *value))
 }
 
+/// A quantity as refusals name it.
+pub fn quantity_field(name: &str) -> String {
+    if name == VALUE { "data.value".to_owned() } else { format!("data.values.{}", clip(name)) }
+}
+
 fn amount(name: &str, value: Decimal) -> Result<(), Rejection> {
-    let field =
-        || if name == VALUE { "data.value".to_owned() } else { format!("data.values.{}", clip(name)) };
+    let field = || quantity_field(name);
     if name.is_empty() || name.len() > MAX_DIM {
         let message = format!("names of quantities have 1 to {MAX_DIM} bytes");
         return Err(Rejection::of(Code::TooLarge, "data.values", message));
     }
-    if value.is_negative() {
+    // what feeds a built-in meter has to be exact there and not below zero; of anything else, the tenant's own meters decide when it is
+    // stored (`Meters::check`)
+    if value.is_negative() && crate::meter::find(name).is_some() {
         return Err(Rejection::of(Code::Negative, field(), "is negative"));
     }
-    // what feeds a built-in meter has to be exact there; anything else is exact at its own scale
     let exact = crate::meter::find(name).is_none_or(|meter| value.at_scale(meter.scale).is_some());
     if !exact {
         return Err(Rejection::of(Code::NotExact, field(), "is not exact at the scale of the meter"));
     }
-    if value.whole() > MAX_AMOUNT {
+    if value.whole().abs() > MAX_AMOUNT {
         return Err(Rejection::of(Code::TooLarge, field(), format!("is more than {MAX_AMOUNT}")));
     }
     Ok(())

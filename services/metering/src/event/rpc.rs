@@ -78,7 +78,7 @@ fn read(event: pb::UsageEvent, now: Time) -> Result<Incoming, Refused> {
     Ok(Incoming { event, subject })
 }
 
-/// Quantities from texts, each exact; zeros say nothing and are left out.
+/// Quantities from texts, each exact. A zero stays: it may be the least or the latest there is.
 pub fn quantities(
     texts: impl Iterator<Item = (String, String)>,
 ) -> Result<Vec<(std::borrow::Cow<'static, str>, Decimal)>, Rejection> {
@@ -96,9 +96,7 @@ pub fn quantities(
         if values.iter().any(|(other, _)| *other == name) {
             return Err(Rejection::of(Code::Malformed, field(), "stands there twice"));
         }
-        if !value.is_zero() {
-            values.push((name.into(), value));
-        }
+        values.push((name.into(), value));
     }
     Ok(values)
 }

@@ -39,20 +39,29 @@ pub async fn principal_facts(
         .fetch_optional(c))
 }
 
-/// Takes the next `count` places of a tenant; returns the first. Nobody else takes places of it before this transaction has
-/// ended, so whoever sees a place sees all lower ones that will ever be filled.
-pub async fn places_take(tx: &mut Tx<'_>, tenant: TenantId, count: i64) -> Result<i64> {
-    let query = "INSERT INTO usage_head (tenant_id, next_seq) VALUES ($1, 1 + $2) \
-         ON CONFLICT (tenant_id) DO UPDATE SET next_seq = usage_head.next_seq + $2 RETURNING next_seq";
-    let next: i64 = on!(tx, |c| sqlx::query_scalar(query).bind(tenant).bind(count).fetch_one(c))?;
-    Ok(next - count)
+/// How many places of a tenant are taken, and which meters count them.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub struct Head {
+    /// The first place that is not taken; places begin at 1.
+    pub next_seq: i64,
+    /// The revision of the tenant's own meters.
+    pub meters: i64,
 }
 
-/// The first place that is not taken; places begin at 1.
-pub async fn head_get(db: &mut impl Executor, tenant: TenantId) -> Result<i64> {
-    let query = "SELECT next_seq FROM usage_head WHERE tenant_id = $1";
-    let next: Option<i64> = on!(db, |c| sqlx::query_scalar(query).bind(tenant).fetch_optional(c))?;
-    Ok(next.unwrap_or(1))
+/// Takes the next `count` places of a tenant; returns the head from before. Nobody else takes places of it, or changes its meters, before
+/// this transaction has ended, so whoever sees a place sees all lower ones that will ever be filled, and the meters that count it.
+pub async fn places_take(tx: &mut Tx<'_>, tenant: TenantId, count: i64) -> Result<Head> {
+    let query = "INSERT INTO usage_head (tenant_id, next_seq) VALUES ($1, 1 + $2) \
+         ON CONFLICT (tenant_id) DO UPDATE SET next_seq = usage_head.next_seq + $2 RETURNING next_seq, meters";
+    let head: Head = on!(tx, |c| sqlx::query_as(query).bind(tenant).bind(count).fetch_one(c))?;
+    Ok(Head { next_seq: head.next_seq - count, ..head })
+}
+
+/// The head of a tenant's sequence.
+pub async fn head_get(db: &mut impl Executor, tenant: TenantId) -> Result<Head> {
+    let query = "SELECT next_seq, meters FROM usage_head WHERE tenant_id = $1";
+    let head: Option<Head> = on!(db, |c| sqlx::query_as(query).bind(tenant).fetch_optional(c))?;
+    Ok(head.unwrap_or(Head { next_seq: 1, meters: 0 }))
 }
 
 /// An event on its way into its place.

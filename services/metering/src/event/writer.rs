@@ -18,6 +18,7 @@ use super::{
     key::Digest,
     model::{Holder, Rejection, Status, UsageEvent},
 };
+use crate::meter::Meters;
 
 /// Most events that one transaction stores, unless one request alone has more.
 const GROUP: usize = 8_192;
@@ -183,6 +184,7 @@ impl Writer {
 
 /// Stores what waits, group by group, until the writer is dropped.
 async fn drain(kernel: Arc<Kernel>, metrics: Arc<Metrics>, mut queue: mpsc::Receiver<Waiting>) {
+    let meters = Mutex::new(Meters::built_in());
     while let Some(first) = queue.recv().await {
         let mut events = first.job.items.len();
         let mut group = vec![first];
@@ -195,7 +197,7 @@ async fn drain(kernel: Arc<Kernel>, metrics: Arc<Metrics>, mut queue: mpsc::Rece
         let begun = std::time::Instant::now();
         let (jobs, waiting): (Vec<_>, Vec<_>) =
             group.into_iter().map(|w| (w.job, (w.answer, w.room))).unzip();
-        let outcomes = store(&kernel, &jobs).await;
+        let outcomes = store(&kernel, &jobs, &meters).await;
         metrics.commit.record(begun.elapsed().as_secs_f64(), &[]);
         for ((job, (answer, room)), outcome) in jobs.iter().zip(waiting).zip(outcomes) {
             metrics.count(job.surface, &outcome);
@@ -207,15 +209,16 @@ async fn drain(kernel: Arc<Kernel>, metrics: Arc<Metrics>, mut queue: mpsc::Rece
 }
 
 /// Stores jobs together; when that fails for good, one by one, so that each gets its own answer.
-async fn store(kernel: &Arc<Kernel>, jobs: &[Job]) -> Vec<Result<Vec<Status>>> {
-    let together: Result<Outcome> = retry::on_conflict(|| group::commit(kernel, jobs)).await;
+async fn store(kernel: &Arc<Kernel>, jobs: &[Job], meters: &group::Seen) -> Vec<Result<Vec<Status>>> {
+    let together: Result<Outcome> = retry::on_conflict(|| group::commit(kernel, jobs, meters)).await;
     match together {
         Ok(outcome) => outcome.into_iter().map(Ok).collect(),
         Err(error) if jobs.len() == 1 => vec![Err(error)],
         Err(_) => {
             let mut outcomes = Vec::with_capacity(jobs.len());
             for job in jobs {
-                let alone = retry::on_conflict(|| group::commit(kernel, std::slice::from_ref(job))).await;
+                let alone =
+                    retry::on_conflict(|| group::commit(kernel, std::slice::from_ref(job), meters)).await;
                 outcomes.push(alone.map(|outcome| outcome.into_iter().flatten().collect()));
             }
             outcomes

@@ -1,6 +1,10 @@
 //! One meter of a question: rollups below the watermark and events above it, put into windows and groups.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use kernel::{Error, Result, clock::Time, db::Executor, ids::TenantId};
 use roaring::RoaringBitmap;
@@ -14,7 +18,7 @@ use super::{
     window::{Piece, Span, cover},
 };
 use crate::{
-    meter::{Aggregation, Meter},
+    meter::{Aggregation, Meter, Meters},
     rollup::{
         self,
         book::{Book, Series},
@@ -63,6 +67,8 @@ pub struct Place<'p> {
     pub head: i64,
     /// Names, for the filter.
     pub names: &'p Directory,
+    /// The tenant's meters.
+    pub meters: &'p Meters,
 }
 
 /// Numbers of members by window and group.
@@ -71,7 +77,7 @@ pub type Members = BTreeMap<(usize, Group), RoaringBitmap>;
 /// The figures of one meter, put together.
 pub struct Collect<'q> {
     query: &'q UsageQuery,
-    meter: &'static Meter,
+    meter: &'q Arc<Meter>,
     place: &'q Place<'q>,
     book: Book,
     cells: BTreeMap<(usize, Group), Cell>,
@@ -83,13 +89,13 @@ impl<'q> Collect<'q> {
     pub async fn run(
         db: &mut impl Executor,
         query: &'q UsageQuery,
-        meter: &'static Meter,
+        meter: &'q Arc<Meter>,
         place: &'q Place<'q>,
     ) -> Result<(Vec<Figure>, u64)> {
         let mut own = Self::new(query, meter, place, Book::default());
         let (unique, tail) = (own.unique(), own.place.head > own.below());
         if !own.total() || unique {
-            own.book = rollup::store::series_list(db, place.tenant, Some(meter.key)).await?;
+            own.book = rollup::store::series_list(db, place.tenant, place.meters, Some(meter)).await?;
         }
         let pieces: Vec<_> = query.windows.iter().flat_map(|span| cover(*span, !own.persons())).collect();
         if unique
@@ -109,7 +115,7 @@ impl<'q> Collect<'q> {
     pub async fn members(
         db: &mut impl Executor,
         query: &'q UsageQuery,
-        meter: &'static Meter,
+        meter: &'q Arc<Meter>,
         place: &'q Place<'q>,
         book: Book,
     ) -> Result<(Members, Book, u64)> {
@@ -120,7 +126,7 @@ impl<'q> Collect<'q> {
         Ok((members, own.book, own.read))
     }
 
-    fn new(query: &'q UsageQuery, meter: &'static Meter, place: &'q Place<'q>, book: Book) -> Self {
+    fn new(query: &'q UsageQuery, meter: &'q Arc<Meter>, place: &'q Place<'q>, book: Book) -> Self {
         Self { query, meter, place, book, cells: BTreeMap::new(), read: 0 }
     }
 
@@ -136,7 +142,12 @@ impl<'q> Collect<'q> {
     }
 
     fn unique(&self) -> bool {
-        self.meter.aggregation == Aggregation::UniqueCount
+        self.meter.unique()
+    }
+
+    /// Whether events are asked for their types.
+    fn typed(&self) -> bool {
+        !self.meter.built_in()
     }
 
     /// Whether the answer is made of figures by principal.
@@ -165,12 +176,15 @@ impl<'q> Collect<'q> {
         };
         let only = self.query.principal.filter(|_| self.persons());
         let (tenant, times) = (self.place.tenant, (span.start, span.end));
-        for row in rollup::store::rollup_list(db, tenant, self.meter.key, level, times, only).await? {
+        for row in rollup::store::rollup_list(db, tenant, self.meter, level, times, only).await? {
             let group = match row.series_id {
                 0 => Some(Group::default()),
                 id => self.book.get(id).and_then(|series| self.group(series, Some(row.principal_id))),
             };
             if let (Some(window), Some(group)) = (self.window(row.bucket), group) {
+                if row.is_full() {
+                    return Err(too_large(self.meter));
+                }
                 let mut cell = row.cell()?;
                 self.only(&mut cell);
                 self.cells.entry((window, group)).or_default().add(&cell);
@@ -183,8 +197,16 @@ impl<'q> Collect<'q> {
     async fn events(&mut self, db: &mut impl Executor, span: Span) -> Result<()> {
         let mut after = (i64::MIN, 0);
         loop {
-            let page =
-                store::event_list_by_time(db, self.place.tenant, span, self.below(), after, PAGE).await?;
+            let page = store::event_list_by_time(
+                db,
+                self.place.tenant,
+                self.typed(),
+                span,
+                self.below(),
+                after,
+                PAGE,
+            )
+            .await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = (last.time.micros(), last.seq);
             self.read += page.len() as u64;
@@ -208,7 +230,7 @@ impl<'q> Collect<'q> {
         let mut from = self.below();
         while from < self.place.head {
             let until = self.place.head.min(from + PAGE);
-            let page = rollup::store::raw_list(db, self.place.tenant, from, until).await?;
+            let page = rollup::store::raw_list(db, self.place.tenant, self.typed(), (from, until)).await?;
             self.read += page.len() as u64;
             for event in &page {
                 self.add(event);
@@ -223,19 +245,8 @@ impl<'q> Collect<'q> {
         if self.query.principal.is_some() && self.query.principal != event.principal_id {
             return;
         }
-        let mut cell = Cell { events: 1, ..Cell::default() };
-        if self.unique() {
-            let Some(principal) = event.principal_id else { return };
-            cell.members.insert(self.book.member(principal));
-        } else {
-            let amounts = event.amounts().into_iter();
-            let Some(amount) =
-                amounts.filter(|(meter, _)| *meter == self.meter).map(|(_, n)| n).reduce(|a, b| a + b)
-            else {
-                return;
-            };
-            cell.sum = amount.into();
-        }
+        let Some(share) = event.share(self.meter) else { return };
+        let cell = Cell::of(share, &mut self.book);
         let group = if self.total() {
             Some(Group::default())
         } else {
@@ -273,7 +284,8 @@ impl<'q> Collect<'q> {
                 Dimension::Principal => group.principal = principal.filter(|id| !id.is_nil()),
                 Dimension::Client => group.client.clone_from(&series.client),
                 Dimension::Dim(dim) => {
-                    group.dims.insert(dim, series.dims.get(*dim).cloned().unwrap_or_default());
+                    let value = series.dims.get(&**dim).cloned().unwrap_or_default();
+                    group.dims.insert(Arc::clone(dim), value);
                 }
             }
         }
@@ -290,23 +302,48 @@ impl<'q> Collect<'q> {
         let (unique, meter) = (self.unique(), self.meter);
         let mut figures = Vec::with_capacity(self.cells.len());
         for ((window, group), cell) in self.cells {
-            let value =
-                if unique { i64::try_from(cell.members.len()).ok() } else { i64::try_from(cell.sum).ok() };
-            let Some(value) = value.filter(|value| *value < i64::MAX) else {
-                return Err(Error::Limit {
-                    limit: "usage.sum".to_owned(),
-                    message: format!(
-                        "a figure of `{}` is larger than 64 bits hold; ask for shorter windows",
-                        meter.key
-                    ),
-                });
-            };
+            let value = value(meter.aggregation, &cell).ok_or_else(|| too_large(meter))?;
             let Some(window) = self.query.windows.get(window).copied() else { continue };
+            // of one principal nobody knows: what is counted once is kept without how often it came
+            let events = if unique && self.query.principal.is_some() { 0 } else { cell.events };
             if !unique || value > 0 {
-                figures.push(Figure { meter, window, group, value, events: cell.events });
+                let sum = (meter.aggregation == Aggregation::Avg).then_some(cell.sum);
+                figures.push(Figure { meter: Arc::clone(meter), window, group, value, events, sum });
             }
         }
         Ok(figures)
+    }
+}
+
+/// What a cell says, in base units; none when that is more than fits.
+fn value(aggregation: Aggregation, cell: &Cell) -> Option<i64> {
+    let value = match aggregation {
+        Aggregation::Sum => cell.sum,
+        Aggregation::Count => cell.events.into(),
+        Aggregation::UniqueCount => cell.members.len().into(),
+        Aggregation::Max | Aggregation::Min | Aggregation::Latest => cell.pick?.value.into(),
+        Aggregation::Avg => half_even(cell.sum, cell.events.into()),
+    };
+    i64::try_from(value).ok().filter(|value| value.unsigned_abs() < i64::MAX.unsigned_abs())
+}
+
+/// `sum` / `count`, rounded to the nearest whole number, and to the even one of two.
+fn half_even(sum: i128, count: i128) -> i128 {
+    if count == 0 {
+        return 0;
+    }
+    let (whole, rest) = (sum.div_euclid(count), sum.rem_euclid(count));
+    match (rest * 2).cmp(&count) {
+        Ordering::Greater => whole + 1,
+        Ordering::Equal if whole % 2 != 0 => whole + 1,
+        Ordering::Equal | Ordering::Less => whole,
+    }
+}
+
+fn too_large(meter: &Meter) -> Error {
+    Error::Limit {
+        limit: "usage.sum".to_owned(),
+        message: format!("a figure of `{}` is larger than 64 bits hold; ask for shorter windows", meter.key),
     }
 }
 
@@ -326,4 +363,27 @@ fn joined(pieces: Vec<Piece>) -> Vec<Piece> {
         }
     }
     joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_average_is_rounded_half_to_even_on_both_sides_of_zero() {
+        for (sum, count, average) in [
+            (5, 2, 2),
+            (7, 2, 4),
+            (-5, 2, -2),
+            (-7, 2, -4),
+            (1, 3, 0),
+            (2, 3, 1),
+            (-2, 3, -1),
+            (0, 5, 0),
+            (10, 4, 2),
+            (11, 4, 3),
+        ] {
+            assert_eq!(half_even(sum, count), average, "{sum} / {count}");
+        }
+    }
 }

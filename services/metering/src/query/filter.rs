@@ -7,7 +7,7 @@ use kernel::{
 use tenancy::role::model::RoleFamily;
 use uuid::Uuid;
 
-use crate::{meter::METERS, rollup::book::Series};
+use crate::{meter::Meters, rollup::book::Series};
 
 /// A filter whose fields are known to exist.
 #[derive(Clone, Debug, Default)]
@@ -25,9 +25,9 @@ pub trait Names {
 
 impl Filter {
     /// Reads a filter. Errors: INVALID_FILTER for what is no filter, names an unknown field, or compares by order.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub fn parse(text: &str, meters: &Meters) -> Result<Self> {
         let expr = parse(text)?;
-        expr.iter().try_for_each(check)?;
+        expr.iter().try_for_each(|expr| check(expr, meters))?;
         Ok(Self(expr))
     }
 
@@ -42,13 +42,13 @@ impl Filter {
     }
 }
 
-fn check(expr: &Expr) -> Result<()> {
+fn check(expr: &Expr, meters: &Meters) -> Result<()> {
     match expr {
-        Expr::And(all) | Expr::Or(all) => all.iter().try_for_each(check),
-        Expr::Not(inner) => check(inner),
+        Expr::And(all) | Expr::Or(all) => all.iter().try_for_each(|expr| check(expr, meters)),
+        Expr::Not(inner) => check(inner, meters),
         Expr::Compare { field, op, value, at, .. } => {
             let known = ["client", "role", "role_family", "unit"].contains(&field.as_str())
-                || METERS.iter().any(|m| m.dims.contains(&field.as_str()));
+                || meters.all().iter().any(|m| m.has_dim(field));
             if !known {
                 return Err(wrong(
                     *at,

@@ -1,6 +1,6 @@
 //! What figures can be asked for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use kernel::{Error, Result, check::Checks, clock::Time, ids::clip};
 use tenancy::role::model::RoleFamily;
@@ -11,17 +11,19 @@ use super::{
     window::{Span, Window},
 };
 use crate::{
-    meter::{self, Aggregation, METERS, Meter},
+    meter::{METERS, Meter, Meters},
     rollup::fold::Level,
 };
 
 /// Most meters in a question.
 pub const MAX_METERS: usize = 32;
+/// Most versions of meters in a question.
+pub const MAX_READ: usize = 128;
 /// Most figures in an answer.
 pub const MAX_FIGURES: usize = 10_000;
 
 /// What figures are told apart by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dimension {
     /// The role under which it counted when it came in.
     Role,
@@ -34,14 +36,14 @@ pub enum Dimension {
     /// The family that the role has now.
     RoleFamily,
     /// A dimension of the meter, by its name.
-    Dim(&'static str),
+    Dim(Arc<str>),
 }
 
 /// A question: which meters, from when (inclusive) until when (exclusive), told apart by what.
 #[derive(Clone, Debug)]
 pub struct UsageQuery {
     /// At least one.
-    pub meters: Vec<&'static Meter>,
+    pub meters: Vec<Arc<Meter>>,
     /// The windows that the interval is cut into.
     pub windows: Vec<Span>,
     /// Whether the end was left open: everything there is.
@@ -56,9 +58,9 @@ pub struct UsageQuery {
 
 /// What is asked, as it came.
 #[derive(Clone, Debug, Default)]
-pub struct Asked<'a> {
-    /// Keys; none means every built-in one.
-    pub meters: &'a [String],
+pub struct Asked {
+    /// Keys, or keys and versions; none means every built-in one.
+    pub meters: Vec<String>,
     /// From; none means from the first event.
     pub start: Option<Time>,
     /// Until; none means everything there is.
@@ -66,34 +68,32 @@ pub struct Asked<'a> {
     /// How the interval is cut.
     pub window: Window,
     /// In which time zone.
-    pub zone: &'a str,
+    pub zone: String,
     /// By what figures are told apart.
     pub group_by: Vec<Dimension>,
     /// AIP-160.
-    pub filter: &'a str,
+    pub filter: String,
+    /// What is accepted ahead of now.
+    pub ahead: std::time::Duration,
 }
 
 impl UsageQuery {
-    /// A checked question.
-    pub fn new(asked: Asked<'_>, now: Time, ahead: std::time::Duration) -> Result<Self> {
+    /// A checked question about `all` meters of a tenant.
+    pub fn new(asked: Asked, now: Time, all: &Meters) -> Result<Self> {
         let mut checks = Checks::new();
-        let count = asked.meters.len();
-        checks.that("meters", count <= MAX_METERS, format!("has {count} entries; use at most {MAX_METERS}"));
-        let mut meters: Vec<&'static Meter> = Vec::new();
-        for key in asked.meters.iter().take(MAX_METERS) {
-            match meter::find(key) {
-                Some(meter) if !meters.contains(&meter) => meters.push(meter),
-                Some(_) => checks.that("meters", false, format!("names `{key}` twice")),
-                None => checks.that(
-                    "meters",
-                    false,
-                    format!("`{}` is no meter; ListMeters lists them", clip(key)),
-                ),
+        let mut meters = named(&asked.meters, all, &mut checks);
+        for dimension in &asked.group_by {
+            if let Dimension::Dim(dim) = dimension
+                && !all.all().iter().any(|m| m.has_dim(dim))
+            {
+                let message = format!("`{}` is no dimension of any meter; ListMeters lists them", clip(dim));
+                return Err(Error::invalid("group_by_dims", message));
             }
         }
         if asked.meters.is_empty() {
             // what is told apart by a dimension leaves out the meters that do not have it
-            meters = METERS.iter().filter(|m| asked.group_by.iter().all(|d| has(m, *d))).collect();
+            let built_in = all.all().iter().take(METERS.len());
+            meters = built_in.filter(|m| asked.group_by.iter().all(|d| has(m, d))).cloned().collect();
         }
         let windowed = asked.window != Window::Total;
         let bounded = !windowed || asked.start.is_some();
@@ -101,25 +101,32 @@ impl UsageQuery {
         let open = asked.end.is_none();
         let start = asked.start.unwrap_or(Time::from_micros(0));
         // nothing is accepted beyond that; a whole day, so that no part of one is read event by event
-        let end = asked
-            .end
-            .unwrap_or_else(|| Level::Day.bucket(now.plus(ahead)).plus(std::time::Duration::from_hours(24)));
+        let end = asked.end.unwrap_or_else(|| {
+            Level::Day.bucket(now.plus(asked.ahead)).plus(std::time::Duration::from_hours(24))
+        });
         checks.that("end_time", start < end, "must be after `start_time`");
         let by = &asked.group_by;
         let twice = by.iter().enumerate().any(|(at, d)| by.iter().skip(at + 1).any(|other| other == d));
         checks.that("group_by", !twice, "names a dimension twice");
         for meter in &meters {
-            for dimension in by.iter().filter(|d| !has(meter, **d)) {
+            for dimension in by.iter().filter(|d| !has(meter, d)) {
                 checks.that(
                     "group_by",
                     false,
-                    format!("`{}` has no dimension `{}`", meter.key, name(*dimension)),
+                    format!("`{}` has no dimension `{}`", meter.name(), name(dimension)),
                 );
             }
         }
         checks.done()?;
-        let filter = Filter::parse(asked.filter)?;
-        let zone = super::window::zone("time_zone", asked.zone)?;
+        if let Some(meter) = meters.iter().find(|m| m.catching_up()) {
+            let message = format!(
+                "`{}` is catching up with events that came before it; ask again when GetUsageMeter says ACTIVE",
+                meter.key
+            );
+            return Err(Error::illegal_state(&meter.key, message));
+        }
+        let filter = Filter::parse(&asked.filter, all)?;
+        let zone = super::window::zone("time_zone", &asked.zone)?;
         let windows = super::window::cut(Span { start, end }, asked.window, &zone)?;
         Ok(Self { meters, windows, open, group_by: asked.group_by, filter, principal: None })
     }
@@ -131,17 +138,17 @@ impl UsageQuery {
 }
 
 /// Whether figures of a meter can be told apart by a dimension.
-pub fn has(meter: &Meter, dimension: Dimension) -> bool {
+pub fn has(meter: &Meter, dimension: &Dimension) -> bool {
     match dimension {
         Dimension::Role | Dimension::RoleFamily | Dimension::Unit | Dimension::Client => true,
         // a count of principals by principal says one each time
-        Dimension::Principal => meter.aggregation != Aggregation::UniqueCount,
-        Dimension::Dim(dim) => meter.dims.contains(&dim),
+        Dimension::Principal => !meter.unique(),
+        Dimension::Dim(dim) => meter.has_dim(dim),
     }
 }
 
 /// As it is asked for.
-pub fn name(dimension: Dimension) -> &'static str {
+pub fn name(dimension: &Dimension) -> &str {
     match dimension {
         Dimension::Role => "role",
         Dimension::Unit => "unit",
@@ -152,13 +159,31 @@ pub fn name(dimension: Dimension) -> &'static str {
     }
 }
 
-/// The dimension of a meter with this name.
-pub fn dim(text: &str) -> Result<Dimension> {
-    let known = METERS.iter().flat_map(|m| m.dims).find(|dim| **dim == text);
-    known.map(|dim| Dimension::Dim(dim)).ok_or_else(|| {
-        let message = format!("`{}` is no dimension of any meter; ListMeters lists them", clip(text));
-        Error::invalid("group_by_dims", message)
-    })
+/// The meters with these keys, each in all its versions, or with a key and a version in that one.
+fn named(keys: &[String], all: &Meters, checks: &mut Checks) -> Vec<Arc<Meter>> {
+    const FIELD: &str = "meters";
+    let count = keys.len();
+    checks.that(FIELD, count <= MAX_METERS, format!("has {count} entries; use at most {MAX_METERS}"));
+    let mut meters: Vec<Arc<Meter>> = Vec::new();
+    for name in keys.iter().take(MAX_METERS) {
+        let (key, version) = match name.split_once('@') {
+            Some((key, version)) => (key, Some(version)),
+            None => (name.as_str(), None),
+        };
+        let of = |m: &&Arc<Meter>| m.key == key && version.is_none_or(|v| m.version.to_string() == v);
+        let found: Vec<_> = all.all().iter().filter(of).cloned().collect();
+        let message = format!("`{}` is no meter; ListMeters lists them", clip(name));
+        checks.that(FIELD, !found.is_empty(), message);
+        let twice = found.iter().any(|m| meters.iter().any(|other| other.number == m.number));
+        checks.that(FIELD, !twice, format!("names `{}` twice", clip(name)));
+        // a version that counted nothing before the next one came has no figures
+        meters.extend(found.into_iter().filter(|m| m.first_seq < m.end_seq));
+    }
+    let count = meters.len();
+    let message =
+        format!("stands for {count} versions; ask for at most {MAX_READ}, such as `{{key}}@{{version}}`");
+    checks.that(FIELD, count <= MAX_READ, message);
+    meters
 }
 
 /// What a figure is told apart by; what is not asked for is empty.
@@ -175,14 +200,14 @@ pub struct Group {
     /// The assistant.
     pub client: String,
     /// Dimensions.
-    pub dims: BTreeMap<&'static str, String>,
+    pub dims: BTreeMap<Arc<str>, String>,
 }
 
 /// One figure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Figure {
     /// The meter.
-    pub meter: &'static Meter,
+    pub meter: Arc<Meter>,
     /// In which window.
     pub window: Span,
     /// Of what.
@@ -191,6 +216,8 @@ pub struct Figure {
     pub value: i64,
     /// How many events it is made of.
     pub events: i64,
+    /// Of an average, what is divided by `events`, in base units.
+    pub sum: Option<i128>,
 }
 
 /// Figures, and how fresh they are.
@@ -204,4 +231,6 @@ pub struct Answer {
     pub tail_events: u64,
     /// What to know about the figures.
     pub warnings: Vec<String>,
+    /// The end that nobody asked for.
+    pub open: Option<Time>,
 }

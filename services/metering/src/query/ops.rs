@@ -1,12 +1,13 @@
 //! The use cases of figures.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use kernel::{
     Ctx, Result,
     authz::{Action, Class},
-    db::{Executor, list::Page},
+    db::Executor,
     error::Error,
     ids::{Slug, TenantId, clip},
-    page::{self, Cursor},
     scope::{Scope, ScopeKind},
 };
 use tenancy::{
@@ -17,12 +18,11 @@ use uuid::Uuid;
 
 use super::{
     collect::{Collect, Directory, Place},
-    model::{Answer, MAX_FIGURES, UsageQuery},
+    model::{Answer, Asked, MAX_FIGURES, UsageQuery},
     store,
 };
 use crate::{
-    event,
-    meter::{METERS, Meter},
+    event, meter,
     rollup::{self, book::OTHER},
 };
 
@@ -34,22 +34,9 @@ pub const QUERY: Action = Action {
     class: Class::Read,
     scopes: &[ScopeKind::Tenant],
 };
-/// Lists the meters.
-pub const LIST_METERS: Action = Action {
-    rpc: "provost.usage.v1.UsageService/ListMeters",
-    noun: "meter",
-    verb: "list",
-    class: Class::Read,
-    scopes: &[ScopeKind::Platform],
-};
 
 /// Figures of the tenant `parent`, or of its `principal`. Every event that was answered before the call is in them.
-pub async fn usage_query(
-    ctx: &Ctx,
-    parent: &str,
-    principal: &str,
-    mut query: UsageQuery,
-) -> Result<(Answer, Names)> {
+pub async fn usage_query(ctx: &Ctx, parent: &str, principal: &str, asked: Asked) -> Result<(Answer, Names)> {
     let scope = ctx.tenant("parent", parent).await?;
     let slug = one_of(&scope, principal)?;
     let caller = ctx.caller();
@@ -57,11 +44,14 @@ pub async fn usage_query(
         && caller.principal.as_ref().is_some_and(|p| Some(&p.slug) == slug.as_ref());
     ctx.authorize_own(QUERY, &scope, own).await?;
     let tenant = scope.tenant()?.id;
-    if let Some(slug) = &slug {
-        let found = principal_get(&mut ctx.read().await?, scope.id(), slug).await?;
-        query.principal = Some(found.ok_or_else(|| Error::not_found("principal", clip(principal)))?.id.0);
-    }
-    answer(ctx, tenant, &query).await
+    let of = match &slug {
+        None => None,
+        Some(slug) => {
+            let found = principal_get(&mut ctx.read().await?, scope.id(), slug).await?;
+            Some(found.ok_or_else(|| Error::not_found("principal", clip(principal)))?.id.0)
+        }
+    };
+    answer(ctx, tenant, of, asked).await
 }
 
 /// Names of what figures are told apart by.
@@ -74,17 +64,30 @@ pub struct Names {
 }
 
 /// Answers a question about a tenant in one snapshot.
-pub async fn answer(ctx: &Ctx, tenant: TenantId, query: &UsageQuery) -> Result<(Answer, Names)> {
+pub async fn answer(
+    ctx: &Ctx,
+    tenant: TenantId,
+    principal: Option<Uuid>,
+    asked: Asked,
+) -> Result<(Answer, Names)> {
     let mut db = ctx.kernel().db.snapshot().await?;
     // the first statement fixes what all others see
     let head = event::store::head_get(&mut db, tenant).await?;
+    let meters = meter::store::meters_of(&mut db, tenant, head.meters).await?;
+    let query = UsageQuery { principal, ..UsageQuery::new(asked, ctx.now(), &meters)? };
     let mark = rollup::store::watermark_get(&mut db, tenant).await?.unwrap_or_default();
     let mut names = Names { directory: directory(&mut db, tenant).await?, ..Names::default() };
-    let place = Place { tenant, mark, head, names: &names.directory };
-    let mut answer =
-        Answer { figures: Vec::new(), watermark_time: mark.sums_time, tail_events: 0, warnings: Vec::new() };
+    let place = Place { tenant, mark, head: head.next_seq, names: &names.directory, meters: &meters };
+    let mut answer = Answer {
+        figures: Vec::new(),
+        watermark_time: mark.sums_time,
+        tail_events: 0,
+        warnings: Vec::new(),
+        // an end that was left open is not told
+        open: query.windows.last().filter(|_| query.open).map(|span| span.end),
+    };
     for meter in &query.meters {
-        let (figures, read) = Collect::run(&mut db, query, meter, &place).await?;
+        let (figures, read) = Collect::run(&mut db, &query, meter, &place).await?;
         answer.tail_events = answer.tail_events.max(read);
         answer.figures.extend(figures);
         if answer.figures.len() > MAX_FIGURES {
@@ -102,6 +105,7 @@ pub async fn answer(ctx: &Ctx, tenant: TenantId, query: &UsageQuery) -> Result<(
             rollup::book::MAX_DIM_VALUES
         ));
     }
+    warn_of_versions(&mut answer);
     sort(&mut answer, &names);
     Ok((answer, names))
 }
@@ -115,6 +119,25 @@ pub async fn directory(db: &mut impl Executor, tenant: TenantId) -> Result<Direc
     }
     directory.units = store::unit_names(db, tenant).await?.into_iter().collect();
     Ok(directory)
+}
+
+/// Says of which meters there are figures of several versions.
+fn warn_of_versions(answer: &mut Answer) {
+    let mut versions = BTreeMap::<&str, BTreeSet<i64>>::new();
+    for figure in &answer.figures {
+        versions.entry(&figure.meter.key).or_default().insert(figure.meter.version);
+    }
+    let several = versions.into_iter().filter(|(_, versions)| versions.len() > 1);
+    let warnings: Vec<_> = several
+        .map(|(key, versions)| {
+            let versions: Vec<_> = versions.iter().map(ToString::to_string).collect();
+            format!(
+                "`{key}` has figures of versions {}, which do not add up: each has rows of its own",
+                versions.join(", ")
+            )
+        })
+        .collect();
+    answer.warnings.extend(warnings);
 }
 
 fn too_many() -> Error {
@@ -133,7 +156,8 @@ fn sort(answer: &mut Answer, names: &Names) {
             id.and_then(|id| map.get(&id).cloned()).unwrap_or_default()
         };
         (
-            f.meter.key,
+            f.meter.key.to_string(),
+            f.meter.version,
             f.window,
             f.group.family,
             of(f.group.role, &names.directory.roles),
@@ -156,23 +180,4 @@ fn one_of(scope: &Scope, name: &str) -> Result<Option<Slug>> {
         return Err(Error::invalid(FIELD, format!("`{}` is no principal of `{scope}`", clip(name))));
     }
     Ok(Some(slug))
-}
-
-/// A page of the built-in meters, sorted by key.
-pub async fn meter_list(ctx: &Ctx, page_size: i32, page_token: &str) -> Result<Page<&'static Meter>> {
-    const QUESTION: &str = "meters";
-    ctx.authorize(LIST_METERS, &Scope::Platform).await?;
-    let (size, key) = (usize::try_from(page::size(page_size)?).unwrap_or(usize::MAX), &ctx.kernel().page_key);
-    let after = match page_token {
-        "" => String::new(),
-        token => key.open(QUESTION, token)?.text,
-    };
-    let mut items: Vec<_> = METERS.iter().filter(|m| *m.key > *after).collect();
-    let more = items.len() > size;
-    items.truncate(size);
-    let next_page_token = match items.last().filter(|_| more) {
-        Some(last) => key.seal(QUESTION, Cursor { text: last.key.to_owned(), int: 0, id: Uuid::nil() })?,
-        None => String::new(),
-    };
-    Ok(Page { items, next_page_token })
 }

@@ -10,20 +10,25 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::window::Span;
-use crate::rollup::fold::Raw;
+use crate::rollup::{fold::Raw, store::raw_columns};
 
-/// Events that happened in `span`, in places below `below` and after `after` (time, place), at most `limit`, oldest first.
+/// Events that happened in `span`, in places below `below` and after `after` (time, place), at most `limit`, oldest first; with
+/// their types only when `typed`.
 pub async fn event_list_by_time(
     db: &mut impl Executor,
     tenant: TenantId,
+    typed: bool,
     span: Span,
     below: i64,
     after: (i64, i64),
     limit: i64,
 ) -> Result<Vec<Raw>> {
-    let query = "SELECT seq, client, principal_id, role_id, unit_id, time, dims, amounts FROM usage_event \
-         WHERE tenant_id = $1 AND time >= $2 AND time < $3 AND (time, seq) > ($4, $5) AND seq < $6 ORDER BY time, seq LIMIT $7";
-    on!(db, |c| sqlx::query_as(query)
+    let query = format!(
+        "SELECT {} FROM usage_event \
+         WHERE tenant_id = $1 AND time >= $2 AND time < $3 AND (time, seq) > ($4, $5) AND seq < $6 ORDER BY time, seq LIMIT $7",
+        raw_columns(typed)
+    );
+    on!(db, |c| sqlx::query_as(AssertSqlSafe(query.clone()))
         .bind(tenant)
         .bind(span.start)
         .bind(span.end)

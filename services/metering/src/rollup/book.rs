@@ -20,8 +20,8 @@ pub const OTHER: &str = "__other__";
 /// What figures of a meter are told apart by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Series {
-    /// Key of the meter.
-    pub meter: &'static str,
+    /// The meter and its version, by number.
+    pub meter: u32,
     /// The assistant.
     pub client: String,
     /// The role.
@@ -40,8 +40,8 @@ pub struct Book {
     /// The highest number so far: a book may have a part of the series only.
     highest: i64,
     /// Values seen of every dimension of every meter.
-    values: HashMap<(&'static str, &'static str), HashSet<String>>,
-    per_meter: HashMap<&'static str, usize>,
+    values: HashMap<(u32, usize), HashSet<String>>,
+    per_meter: HashMap<u32, usize>,
     members: HashMap<Uuid, u32>,
     new_series: Vec<(i64, Series)>,
     new_members: Vec<(u32, Uuid)>,
@@ -57,16 +57,20 @@ pub struct New {
 }
 
 impl Book {
-    /// Enters what is stored.
-    pub fn enter(&mut self, id: i64, series: Series) {
-        let meter = crate::meter::find(series.meter);
-        for dim in meter.map(|m| m.dims).unwrap_or_default() {
-            if let Some(value) = series.dims.get(*dim) {
-                self.values.entry((series.meter, dim)).or_default().insert(value.clone());
+    /// Takes a number that nobody else gets.
+    pub fn taken(&mut self, id: i64) {
+        self.highest = self.highest.max(id);
+    }
+
+    /// Enters what is stored of a meter.
+    pub fn enter(&mut self, meter: &Meter, id: i64, series: Series) {
+        for (at, dim) in meter.dims.iter().enumerate() {
+            if let Some(value) = series.dims.get(&**dim) {
+                self.values.entry((meter.number, at)).or_default().insert(value.clone());
             }
         }
         *self.per_meter.entry(series.meter).or_default() += 1;
-        self.highest = self.highest.max(id);
+        self.taken(id);
         self.by_id.insert(id, series.clone());
         self.series.insert(series, id);
     }
@@ -78,28 +82,23 @@ impl Book {
 
     /// The series of an event in a meter's figures; a new one gets the next number. Values of a dimension beyond the limit are one,
     /// and so are series beyond theirs: the figures stay exact, only their origin is lost.
-    pub fn series(
-        &mut self,
-        meter: &'static Meter,
-        event: &Raw,
-        dims: &HashMap<Cow<'_, str>, Cow<'_, str>>,
-    ) -> i64 {
+    pub fn series(&mut self, meter: &Meter, event: &Raw, dims: &HashMap<Cow<'_, str>, Cow<'_, str>>) -> i64 {
         let mut series = Series {
-            meter: meter.key,
+            meter: meter.number,
             client: event.client.clone(),
             role: event.role_id,
             unit: event.unit_id,
             dims: BTreeMap::new(),
         };
-        for dim in meter.dims {
-            if let Some(value) = dims.get(*dim) {
-                series.dims.insert((*dim).to_owned(), self.admitted(meter.key, dim, value));
+        for (at, dim) in meter.dims.iter().enumerate() {
+            if let Some(value) = dims.get(&**dim) {
+                series.dims.insert(dim.clone().into_owned(), self.admitted(meter.number, at, value));
             }
         }
         if let Some(id) = self.series.get(&series) {
             return *id;
         }
-        if self.per_meter.get(meter.key).is_some_and(|count| *count >= MAX_SERIES) {
+        if self.per_meter.get(&meter.number).is_some_and(|count| *count >= MAX_SERIES) {
             series.dims.values_mut().for_each(|value| OTHER.clone_into(value));
             series.client = if series.dims.is_empty() { OTHER.to_owned() } else { series.client };
             if let Some(id) = self.series.get(&series) {
@@ -107,12 +106,12 @@ impl Book {
             }
         }
         let id = self.highest.saturating_add(1);
-        self.enter(id, series.clone());
+        self.enter(meter, id, series.clone());
         self.new_series.push((id, series));
         id
     }
 
-    fn admitted(&self, meter: &'static str, dim: &'static str, value: &str) -> String {
+    fn admitted(&self, meter: u32, dim: usize, value: &str) -> String {
         let full = self
             .values
             .get(&(meter, dim))
@@ -155,6 +154,7 @@ mod tests {
     fn event(client: &str) -> Raw {
         Raw {
             seq: 1,
+            event_type: String::new(),
             client: client.to_owned(),
             principal_id: None,
             role_id: None,
@@ -169,7 +169,7 @@ mod tests {
     fn a_book_with_a_part_of_the_series_gives_no_number_twice() {
         let tokens = meter::find(meter::TOKENS_INPUT).unwrap();
         let stored = Series {
-            meter: tokens.key,
+            meter: tokens.number,
             client: "codex".to_owned(),
             role: None,
             unit: None,
@@ -177,8 +177,8 @@ mod tests {
         };
         let mut book = Book::default();
         // others have the numbers 1 and 3
-        book.enter(2, stored.clone());
-        book.enter(4, Series { client: "claude-code".to_owned(), ..stored });
+        book.enter(tokens, 2, stored.clone());
+        book.enter(tokens, 4, Series { client: "claude-code".to_owned(), ..stored });
         let new = book.series(tokens, &event("other"), &HashMap::new());
         assert_eq!((new, book.series(tokens, &event("codex"), &HashMap::new())), (5, 2));
         assert_eq!(book.get(2).map(|s| s.client.as_str()), Some("codex"));

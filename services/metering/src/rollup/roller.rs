@@ -20,6 +20,7 @@ use super::{
     fold::{Cells, Groups, Key, Level, Tier},
     store::{self, Due, Watermark},
 };
+use crate::meter::{self, Meters};
 
 /// How long a lease is good without being renewed.
 const LEASE: Duration = Duration::from_secs(10);
@@ -29,6 +30,8 @@ const TURN: i64 = 20_000;
 const MANY: i64 = 200_000;
 /// or so long after the last time.
 const LONG: Duration = Duration::from_secs(10);
+/// Turns of one look at what came before a meter: others have theirs in between.
+const CATCHING: usize = 10;
 /// Most tenants that one look finds.
 const DUE: i64 = 256;
 /// A tenant whose memory has not been used for so many looks is forgotten.
@@ -50,6 +53,8 @@ struct Metrics {
 /// What is remembered of a tenant between turns, true while the lease is ours.
 struct Memory {
     watermark: Watermark,
+    /// No older than the events that are rolled up with them.
+    meters: Arc<Meters>,
     book: Book,
     /// Figures by principal that are not stored yet: of the places from `members_seq` until before `sums_seq`.
     members: Cells,
@@ -121,10 +126,14 @@ impl Roller {
 
     /// Turns until the sums have everything that was there; returns how many events are in no sums.
     async fn bring_up(&mut self, due: Due) -> Result<u64> {
-        let Some(mut memory) = self.hold(due.tenant_id).await? else {
+        let Some(mut memory) = self.hold(&due).await? else {
             return Ok(0);
         };
         memory.idle = 0;
+        if memory.meters.revision() != due.meters {
+            let mut db = self.kernel.db.reader().await?;
+            memory.meters = meter::store::meters_of(&mut db, due.tenant_id, due.meters).await?;
+        }
         while memory.watermark.sums_seq < due.next_seq {
             let until = due.next_seq.min(memory.watermark.sums_seq + TURN);
             self.turn(due.tenant_id, &mut memory, until).await?;
@@ -133,8 +142,40 @@ impl Roller {
         if self.members_are_due(&memory) {
             self.members_store(due.tenant_id, &mut memory).await?;
         }
+        self.catch_up(&due, &mut memory).await?;
         self.tenants.insert(due.tenant_id, memory);
         Ok(u64::try_from(left).unwrap_or(0))
+    }
+
+    /// Counts, for meters that ask for it, what came before them: once all of that is in the other rollups, so that from then on the
+    /// watermarks hold for these meters too.
+    async fn catch_up(&self, due: &Due, memory: &mut Memory) -> Result<()> {
+        for _ in 0..CATCHING {
+            let meters = Arc::clone(&memory.meters);
+            let Some(meter) = meters.all().iter().find(|m| m.catching_up()) else { return Ok(()) };
+            if memory.watermark.sums_seq < meter.live_seq {
+                return Ok(());
+            }
+            if memory.watermark.members_seq < meter.live_seq {
+                self.members_store(due.tenant_id, memory).await?;
+            }
+            let to = meter.live_seq.min(meter.caught_seq + TURN);
+            let range = (meter.caught_seq, to);
+            let mut db = self.kernel.db.reader().await?;
+            let mut groups = Groups::default();
+            for event in store::raw_list(&mut db, due.tenant_id, true, range).await? {
+                groups.add_one(meter, &mut memory.book, &event);
+            }
+            drop(db);
+            let mut cells = groups.sums;
+            cells.extend(groups.members);
+            let lease_until = self.kernel.clock.now().plus(LEASE);
+            let mark = Watermark { lease_until, ..memory.watermark };
+            self.store(due.tenant_id, memory, mark, cells, Some((meter.number, range))).await?;
+            let mut db = self.kernel.db.reader().await?;
+            memory.meters = meter::store::meters_of(&mut db, due.tenant_id, due.meters).await?;
+        }
+        Ok(())
     }
 
     fn members_are_due(&self, memory: &Memory) -> bool {
@@ -145,7 +186,8 @@ impl Roller {
     }
 
     /// What is remembered of a tenant, with a lease on it; none while another process has it.
-    async fn hold(&mut self, tenant: TenantId) -> Result<Option<Memory>> {
+    async fn hold(&mut self, due: &Due) -> Result<Option<Memory>> {
+        let tenant = due.tenant_id;
         let now = self.kernel.clock.now();
         if let Some(memory) = self.tenants.remove(&tenant) {
             // every turn renews it
@@ -165,13 +207,15 @@ impl Roller {
             return Ok(None);
         }
         tx.finish().await?;
-        self.remember(tenant, watermark).await.map(Some)
+        self.remember(due, watermark).await.map(Some)
     }
 
     /// Reads what a lease needs: the book, and the figures by principal that were not stored.
-    async fn remember(&self, tenant: TenantId, watermark: Watermark) -> Result<Memory> {
+    async fn remember(&self, due: &Due, watermark: Watermark) -> Result<Memory> {
+        let tenant = due.tenant_id;
         let mut db = self.kernel.db.reader().await?;
-        let mut book = store::series_list(&mut db, tenant, None).await?;
+        let meters = meter::store::meters_of(&mut db, tenant, due.meters).await?;
+        let mut book = store::series_list(&mut db, tenant, &meters, None).await?;
         for (id, principal) in store::member_list(&mut db, tenant).await? {
             book.enter_member(u32::try_from(id).unwrap_or(u32::MAX), principal);
         }
@@ -179,26 +223,28 @@ impl Roller {
         let mut from = watermark.members_seq;
         while from < watermark.sums_seq {
             let until = watermark.sums_seq.min(from + TURN);
-            for event in store::raw_list(&mut db, tenant, from, until).await? {
-                groups.add(&mut book, &event, Tier::Members);
+            for event in store::raw_list(&mut db, tenant, meters.has_own(), (from, until)).await? {
+                groups.add(&meters, &mut book, &event, Tier::Members);
             }
             from = until;
         }
-        Ok(Memory { watermark, book, members: groups.members, idle: 0 })
+        Ok(Memory { watermark, meters, book, members: groups.members, idle: 0 })
     }
 
     /// Adds the events until before the place `until` to the sums.
     async fn turn(&self, tenant: TenantId, memory: &mut Memory, until: i64) -> Result<()> {
         let from = memory.watermark.sums_seq;
-        let events = store::raw_list(&mut self.kernel.db.reader().await?, tenant, from, until).await?;
+        let typed = memory.meters.has_own();
+        let events =
+            store::raw_list(&mut self.kernel.db.reader().await?, tenant, typed, (from, until)).await?;
         let mut groups = Groups::default();
         for event in &events {
-            groups.add(&mut memory.book, event, Tier::All);
+            groups.add(&memory.meters, &mut memory.book, event, Tier::All);
         }
         let now = self.kernel.clock.now();
         let to =
             Watermark { sums_seq: until, sums_time: now, lease_until: now.plus(LEASE), ..memory.watermark };
-        self.store(tenant, memory, to, groups.sums).await?;
+        self.store(tenant, memory, to, groups.sums, None).await?;
         for (key, cell) in groups.members {
             memory.members.entry(key).or_default().add(&cell);
         }
@@ -213,11 +259,18 @@ impl Roller {
         let to =
             Watermark { members_seq: mark.sums_seq, members_time: now, lease_until: now.plus(LEASE), ..mark };
         let cells = std::mem::take(&mut memory.members);
-        self.store(tenant, memory, to, cells).await
+        self.store(tenant, memory, to, cells, None).await
     }
 
-    /// Moves the watermark and adds `cells` in one transaction. Errors: CONFLICT when the lease is another's.
-    async fn store(&self, tenant: TenantId, memory: &mut Memory, to: Watermark, cells: Cells) -> Result<()> {
+    /// Moves the watermark, or how far a meter has caught up, and adds `cells` in one transaction. Errors: CONFLICT when the lease is another's.
+    async fn store(
+        &self,
+        tenant: TenantId,
+        memory: &mut Memory,
+        to: Watermark,
+        cells: Cells,
+        caught: Option<(u32, (i64, i64))>,
+    ) -> Result<()> {
         let new = memory.book.take_new();
         let mut rows: Vec<_> = cells.into_iter().collect();
         // in the order of the key: neighbours are written together
@@ -226,10 +279,13 @@ impl Roller {
         if store::watermark_put(&mut tx, tenant, memory.watermark.fence, &to).await? == 0 {
             return Err(Error::Conflict);
         }
-        store::series_insert_all(&mut tx, tenant, &new.series).await?;
+        if let Some((number, range)) = caught {
+            meter::store::meter_catch(&mut tx, tenant, Meters::stored_number(number), range).await?;
+        }
+        store::series_insert_all(&mut tx, tenant, &memory.meters, &new.series).await?;
         store::member_insert_all(&mut tx, tenant, &new.members).await?;
-        unite(&mut tx, tenant, &mut rows).await?;
-        store::rollup_add_all(&mut tx, tenant, &rows).await?;
+        unite(&mut tx, tenant, &memory.meters, &mut rows).await?;
+        store::rollup_add_all(&mut tx, tenant, &memory.meters, &rows).await?;
         tx.finish().await?;
         memory.watermark = to;
         Ok(())
@@ -240,15 +296,16 @@ impl Roller {
 async fn unite(
     db: &mut impl Executor,
     tenant: TenantId,
+    meters: &Meters,
     rows: &mut [(Key, super::fold::Cell)],
 ) -> Result<()> {
-    let mut stored = HashMap::<(&str, Level, kernel::clock::Time), HashMap<i64, Vec<u8>>>::new();
+    let mut stored = HashMap::<(u32, Level, kernel::clock::Time), HashMap<i64, Vec<u8>>>::new();
     for (key, cell) in rows.iter_mut().filter(|(_, cell)| !cell.members.is_empty()) {
         let bucket = (key.meter, key.level, key.bucket);
         if let std::collections::hash_map::Entry::Vacant(new) = stored.entry(bucket) {
             let until = kernel::clock::Time::from_micros(key.bucket.micros() + key.level.length());
-            let found =
-                store::rollup_list(db, tenant, key.meter, key.level, (key.bucket, until), None).await?;
+            let Some(meter) = meters.get(key.meter) else { continue };
+            let found = store::rollup_list(db, tenant, meter, key.level, (key.bucket, until), None).await?;
             new.insert(found.into_iter().filter_map(|s| Some((s.series_id, s.members?))).collect());
         }
         if let Some(bytes) = stored.get(&bucket).and_then(|found| found.get(&key.series)) {

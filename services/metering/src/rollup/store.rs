@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 use super::{
     book::{Book, Series},
-    fold::{Cell, Key, Level, Raw},
+    fold::{Cell, Key, Level, Pick, Raw},
 };
-use crate::meter;
+use crate::meter::{Meter, Meters};
 
 /// How far a tenant is summed up, and who does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -59,13 +59,16 @@ pub struct Due {
     pub tenant_id: TenantId,
     /// The first place that is not taken.
     pub next_seq: i64,
+    /// The revision of the tenant's own meters.
+    pub meters: i64,
 }
 
 /// Tenants that have something to sum up.
 pub async fn due_list(db: &mut impl Executor, limit: i64) -> Result<Vec<Due>> {
-    let query = "SELECT h.tenant_id, h.next_seq FROM usage_head h \
+    let query = "SELECT h.tenant_id, h.next_seq, h.meters FROM usage_head h \
          LEFT JOIN usage_watermark w ON w.tenant_id = h.tenant_id \
-         WHERE w.sums_seq IS NULL OR w.sums_seq < h.next_seq OR w.members_seq < h.next_seq ORDER BY h.tenant_id LIMIT $1";
+         WHERE w.sums_seq IS NULL OR w.sums_seq < h.next_seq OR w.members_seq < h.next_seq \
+         OR EXISTS (SELECT 1 FROM usage_meter m WHERE m.tenant_id = h.tenant_id AND m.caught_seq < m.live_seq) ORDER BY h.tenant_id LIMIT $1";
     on!(db, |c| sqlx::query_as(query).bind(limit).fetch_all(c))
 }
 
@@ -107,11 +110,27 @@ pub async fn watermark_put(
     )
 }
 
-/// Events in the places from `from` until before `until`, in order.
-pub async fn raw_list(db: &mut impl Executor, tenant: TenantId, from: i64, until: i64) -> Result<Vec<Raw>> {
-    let query = "SELECT seq, client, principal_id, role_id, unit_id, time, dims, amounts FROM usage_event \
-         WHERE tenant_id = $1 AND seq >= $2 AND seq < $3 ORDER BY seq";
-    on!(db, |c| sqlx::query_as(query).bind(tenant).bind(from).bind(until).fetch_all(c))
+/// The columns of [`Raw`]. Types are left out where no meter asks for them.
+pub fn raw_columns(typed: bool) -> &'static str {
+    if typed {
+        "seq, event_type, client, principal_id, role_id, unit_id, time, dims, amounts"
+    } else {
+        "seq, '' AS event_type, client, principal_id, role_id, unit_id, time, dims, amounts"
+    }
+}
+
+/// Events in the places from `from` until before `until`, in order; with their types only when `typed`.
+pub async fn raw_list(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    typed: bool,
+    (from, until): (i64, i64),
+) -> Result<Vec<Raw>> {
+    let columns = raw_columns(typed);
+    let query = format!(
+        "SELECT {columns} FROM usage_event WHERE tenant_id = $1 AND seq >= $2 AND seq < $3 ORDER BY seq"
+    );
+    on!(db, |c| sqlx::query_as(AssertSqlSafe(query.clone())).bind(tenant).bind(from).bind(until).fetch_all(c))
 }
 
 /// A stored series.
@@ -119,33 +138,43 @@ pub async fn raw_list(db: &mut impl Executor, tenant: TenantId, from: i64, until
 struct SeriesRow {
     id: i64,
     meter: String,
+    version: i64,
     client: String,
     role_id: Option<Uuid>,
     unit_id: Option<Uuid>,
     dims: String,
 }
 
-/// The series of a tenant, of all meters or of one.
-pub async fn series_list(db: &mut impl Executor, tenant: TenantId, of: Option<&str>) -> Result<Book> {
+/// The series of a tenant, of all `meters` or of one.
+pub async fn series_list(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    meters: &Meters,
+    of: Option<&Meter>,
+) -> Result<Book> {
     let rows: Vec<SeriesRow> = match of {
         None => {
-            let query =
-                "SELECT id, meter, client, role_id, unit_id, dims FROM usage_series WHERE tenant_id = $1";
+            let query = "SELECT id, meter, version, client, role_id, unit_id, dims FROM usage_series WHERE tenant_id = $1";
             on!(db, |c| sqlx::query_as(query).bind(tenant).fetch_all(c))?
         }
         Some(meter) => {
-            let query = "SELECT id, meter, client, role_id, unit_id, dims FROM usage_series \
-                 WHERE tenant_id = $1 AND meter = $2";
-            on!(db, |c| sqlx::query_as(query).bind(tenant).bind(meter).fetch_all(c))?
+            let query = "SELECT id, meter, version, client, role_id, unit_id, dims FROM usage_series \
+                 WHERE tenant_id = $1 AND meter = $2 AND version = $3";
+            on!(db, |c| sqlx::query_as(query)
+                .bind(tenant)
+                .bind(&*meter.key)
+                .bind(meter.version)
+                .fetch_all(c))?
         }
     };
     let mut book = Book::default();
     for row in rows {
-        let Some(meter) = meter::find(&row.meter) else { continue };
+        book.taken(row.id);
+        let Some(meter) = meters.version(&row.meter, row.version) else { continue };
         let dims = serde_json::from_str(&row.dims).map_err(kernel::Error::internal)?;
         let series =
-            Series { meter: meter.key, client: row.client, role: row.role_id, unit: row.unit_id, dims };
-        book.enter(row.id, series);
+            Series { meter: meter.number, client: row.client, role: row.role_id, unit: row.unit_id, dims };
+        book.enter(meter, row.id, series);
     }
     Ok(book)
 }
@@ -154,6 +183,7 @@ pub async fn series_list(db: &mut impl Executor, tenant: TenantId, of: Option<&s
 pub async fn series_insert_all(
     db: &mut impl Executor,
     tenant: TenantId,
+    meters: &Meters,
     rows: &[(i64, Series)],
 ) -> Result<()> {
     for (part, values) in bulk(db.engine(), rows, 8) {
@@ -163,11 +193,12 @@ pub async fn series_insert_all(
         execute!(db, {
             let mut statement = sqlx::query(AssertSqlSafe(query.clone()));
             for (id, series) in part {
+                let (key, version) = named(meters, series.meter);
                 statement = statement
                     .bind(tenant)
                     .bind(*id)
-                    .bind(series.meter)
-                    .bind(version(series.meter))
+                    .bind(key)
+                    .bind(version)
                     .bind(&series.client)
                     .bind(series.role)
                     .bind(series.unit)
@@ -179,8 +210,9 @@ pub async fn series_insert_all(
     Ok(())
 }
 
-fn version(meter: &str) -> i64 {
-    meter::find(meter).map_or(1, |m| m.version)
+/// Key and version, as stored.
+fn named(meters: &Meters, number: u32) -> (&str, i64) {
+    meters.get(number).map_or(("", 0), |m| (&m.key, m.version))
 }
 
 /// Members of a tenant by number.
@@ -219,6 +251,12 @@ pub struct Stored {
     pub sum: i64,
     /// What is counted once.
     pub members: Option<Vec<u8>>,
+    /// What the meter goes by,
+    pub picked: Option<i64>,
+    /// and by what it was chosen.
+    pub picked_by: Option<i64>,
+    /// Likewise.
+    pub picked_seq: Option<i64>,
 }
 
 impl Stored {
@@ -230,7 +268,16 @@ impl Stored {
                 RoaringBitmap::deserialize_from(bytes.as_slice()).map_err(kernel::Error::internal)?
             }
         };
-        Ok(Cell { events: self.events, sum: self.sum.into(), members })
+        let pick = match (self.picked_by, self.picked_seq, self.picked) {
+            (Some(by), Some(seq), Some(value)) => Some(Pick { by, seq, value }),
+            _ => None,
+        };
+        Ok(Cell { events: self.events, sum: self.sum.into(), members, pick })
+    }
+
+    /// Whether the sum is more than fits.
+    pub fn is_full(&self) -> bool {
+        self.sum.unsigned_abs() >= FULL.unsigned_abs()
     }
 }
 
@@ -238,22 +285,22 @@ impl Stored {
 pub async fn rollup_list(
     db: &mut impl Executor,
     tenant: TenantId,
-    meter: &str,
+    meter: &Meter,
     level: Level,
     (from, until): (Time, Time),
     principal: Option<Uuid>,
 ) -> Result<Vec<Stored>> {
     let only = if principal.is_some() { " AND principal_id = $7" } else { "" };
     let query = format!(
-        "SELECT bucket, series_id, principal_id, events, sum, members FROM usage_rollup \
+        "SELECT bucket, series_id, principal_id, events, sum, members, picked, picked_by, picked_seq FROM usage_rollup \
          WHERE tenant_id = $1 AND meter = $2 AND version = $3 AND level = $4 AND bucket >= $5 AND bucket < $6{only} \
          ORDER BY bucket, series_id, principal_id"
     );
     on!(db, |c| {
         let mut query = sqlx::query_as(AssertSqlSafe(query))
             .bind(tenant)
-            .bind(meter)
-            .bind(version(meter))
+            .bind(&*meter.key)
+            .bind(meter.version)
             .bind(level.as_str())
             .bind(from)
             .bind(until);
@@ -265,14 +312,20 @@ pub async fn rollup_list(
 }
 
 /// The first day (UTC) from `from` on that has an event or a sum.
-pub async fn day_first(db: &mut impl Executor, tenant: TenantId, from: Time) -> Result<Option<Time>> {
+pub async fn day_first(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    meters: &Meters,
+    from: Time,
+) -> Result<Option<Time>> {
     let query = "SELECT MIN(time) FROM usage_event WHERE tenant_id = $1 AND time >= $2";
     let event: Option<Time> = on!(db, |c| sqlx::query_scalar(query).bind(tenant).bind(from).fetch_one(c))?;
     let query = "SELECT MIN(bucket) FROM usage_rollup WHERE tenant_id = $1 AND meter = $2 AND bucket >= $3";
     let mut first = event;
-    for meter in meter::METERS {
+    let keys: std::collections::BTreeSet<&str> = meters.all().iter().map(|m| &*m.key).collect();
+    for key in keys {
         let sum: Option<Time> =
-            on!(db, |c| sqlx::query_scalar(query).bind(tenant).bind(meter.key).bind(from).fetch_one(c))?;
+            on!(db, |c| sqlx::query_scalar(query).bind(tenant).bind(key).bind(from).fetch_one(c))?;
         first = [first, sum].into_iter().flatten().min();
     }
     Ok(first.map(|time| Level::Day.bucket(time)))
@@ -283,38 +336,76 @@ pub async fn tenant_list(db: &mut impl Executor) -> Result<Vec<TenantId>> {
     on!(db, |c| sqlx::query_scalar("SELECT tenant_id FROM usage_head ORDER BY tenant_id").fetch_all(c))
 }
 
+/// The largest sum that is stored, and with a minus the smallest: it stands for whatever is beyond.
+const FULL: i64 = i64::MAX;
+
 /// Adds sums to what is stored. A sum stays at the largest number that fits, where it is refused to whoever asks for it. Bitmaps take
-/// the place of those stored: read them first.
-pub async fn rollup_add_all(db: &mut impl Executor, tenant: TenantId, rows: &[(Key, Cell)]) -> Result<()> {
-    for (part, values) in bulk(db.engine(), rows, 10) {
-        let query = format!(
-            "INSERT INTO usage_rollup (tenant_id, meter, version, level, bucket, series_id, principal_id, events, sum, members) \
-             VALUES {values} ON CONFLICT (tenant_id, meter, version, level, bucket, series_id, principal_id) DO UPDATE SET \
-             events = usage_rollup.events + excluded.events, \
-             sum = CASE WHEN usage_rollup.sum > {max} - excluded.sum THEN {max} ELSE usage_rollup.sum + excluded.sum END, \
-             members = COALESCE(excluded.members, usage_rollup.members)",
-            max = i64::MAX,
-        );
-        execute!(db, {
-            let mut statement = sqlx::query(AssertSqlSafe(query.clone()));
-            for (key, cell) in part {
-                statement = statement
-                    .bind(tenant)
-                    .bind(key.meter)
-                    .bind(version(key.meter))
-                    .bind(key.level.as_str())
-                    .bind(key.bucket)
-                    .bind(key.series)
-                    .bind(key.principal)
-                    .bind(cell.events)
-                    .bind(i64::try_from(cell.sum).unwrap_or(i64::MAX))
-                    .bind(bytes(&cell.members));
-            }
-            statement
-        })?;
+/// the place of those stored: read them first. Of what a meter goes by, the greater stays.
+pub async fn rollup_add_all(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    meters: &Meters,
+    rows: &[(Key, Cell)],
+) -> Result<()> {
+    // most have nothing to choose from, and three columns less
+    let (picks, sums): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, cell)| cell.pick.is_some());
+    for (rows, picking) in [(sums, false), (picks, true)] {
+        for (part, values) in bulk(db.engine(), &rows, if picking { 13 } else { 10 }) {
+            let query = adding(&values, picking);
+            execute!(db, {
+                let mut statement = sqlx::query(AssertSqlSafe(query.clone()));
+                for (key, cell) in part {
+                    let (meter, version) = named(meters, key.meter);
+                    statement = statement
+                        .bind(tenant)
+                        .bind(meter)
+                        .bind(version)
+                        .bind(key.level.as_str())
+                        .bind(key.bucket)
+                        .bind(key.series)
+                        .bind(key.principal)
+                        .bind(cell.events)
+                        .bind(stored_sum(cell.sum))
+                        .bind(bytes(&cell.members));
+                    if let (true, Some(pick)) = (picking, cell.pick) {
+                        statement = statement.bind(pick.value).bind(pick.by).bind(pick.seq);
+                    }
+                }
+                statement
+            })?;
+        }
     }
     Ok(())
 }
+
+/// A sum as it is stored.
+pub fn stored_sum(sum: i128) -> i64 {
+    i64::try_from(sum.clamp((-FULL).into(), FULL.into())).unwrap_or(FULL)
+}
+
+/// The statement of [`rollup_add_all`] for rows with these `values`.
+fn adding(values: &str, picking: bool) -> String {
+    let (columns, set) = if picking { (", picked, picked_by, picked_seq", PICKING) } else { ("", "") };
+    format!(
+        "INSERT INTO usage_rollup (tenant_id, meter, version, level, bucket, series_id, principal_id, events, sum, members{columns}) \
+         VALUES {values} ON CONFLICT (tenant_id, meter, version, level, bucket, series_id, principal_id) DO UPDATE SET \
+         events = usage_rollup.events + excluded.events, \
+         sum = CASE WHEN usage_rollup.sum IN ({FULL}, -{FULL}) THEN usage_rollup.sum \
+         WHEN excluded.sum > 0 AND usage_rollup.sum > {FULL} - excluded.sum THEN {FULL} \
+         WHEN excluded.sum < 0 AND usage_rollup.sum < -{FULL} - excluded.sum THEN -{FULL} \
+         ELSE usage_rollup.sum + excluded.sum END, \
+         members = COALESCE(excluded.members, usage_rollup.members){set}"
+    )
+}
+
+/// The greater (`picked_by`, `picked_seq`) stays, with what it says.
+const PICKING: &str = ", \
+    picked = CASE WHEN (usage_rollup.picked_by, usage_rollup.picked_seq) >= (excluded.picked_by, excluded.picked_seq) \
+    THEN usage_rollup.picked ELSE excluded.picked END, \
+    picked_by = CASE WHEN (usage_rollup.picked_by, usage_rollup.picked_seq) >= (excluded.picked_by, excluded.picked_seq) \
+    THEN usage_rollup.picked_by ELSE excluded.picked_by END, \
+    picked_seq = CASE WHEN (usage_rollup.picked_by, usage_rollup.picked_seq) >= (excluded.picked_by, excluded.picked_seq) \
+    THEN usage_rollup.picked_seq ELSE excluded.picked_seq END";
 
 fn bytes(members: &RoaringBitmap) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(members.serialized_size());

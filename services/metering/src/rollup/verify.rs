@@ -1,6 +1,6 @@
 //! Whether the rollups are what the events say: all of them are derived again, day by day, and compared.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use kernel::{Kernel, Result, clock::Time, db::Executor, ids::TenantId};
 use opentelemetry::metrics::{Counter, Meter};
@@ -10,11 +10,12 @@ use uuid::Uuid;
 
 use super::{
     book::Book,
-    fold::{Cell, Cells, DAY, Groups, Key, Level, Tier},
+    fold::{Cell, Cells, DAY, Groups, Key, Level, Pick, Tier},
     store,
 };
 use crate::{
-    meter::{Aggregation, METERS},
+    event,
+    meter::{self, Meters},
     query::{store::event_list_by_time, window::Span},
 };
 
@@ -39,8 +40,8 @@ pub struct Report {
 /// A sum that is not what the events say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Key of the meter.
-    pub meter: &'static str,
+    /// Key of the meter; with `@` and the version, if it is the tenant's own.
+    pub meter: String,
     /// `day`, `quarter`, …
     pub level: &'static str,
     /// Start of its bucket.
@@ -49,10 +50,30 @@ pub struct Difference {
     pub series: i64,
     /// Its principal, or nil.
     pub principal: Uuid,
-    /// Events, sum and members as stored.
-    pub stored: (i64, i128, u64),
-    /// The same as derived.
-    pub derived: (i64, i128, u64),
+    /// As stored.
+    pub stored: Figures,
+    /// As derived.
+    pub derived: Figures,
+}
+
+/// What a sum says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// How many events.
+    pub events: i64,
+    /// What they add up to.
+    pub sum: i128,
+    /// How many are counted once.
+    pub members: u64,
+    /// What the meter goes by.
+    pub picked: Option<Pick>,
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} events, sum {}, {} members", self.events, self.sum, self.members)?;
+        self.picked.map_or(Ok(()), |pick| write!(f, ", picked {}", pick.value))
+    }
 }
 
 /// Compares all rollups of a tenant with its events, in one snapshot of the database.
@@ -60,16 +81,18 @@ pub async fn verify(kernel: &Kernel, tenant: TenantId) -> Result<Report> {
     let mut db = kernel.db.snapshot().await?;
     let mut report = Report::default();
     let Some(mark) = store::watermark_get(&mut db, tenant).await? else { return Ok(report) };
-    let mut book = store::series_list(&mut db, tenant, None).await?;
+    let revision = event::store::head_get(&mut db, tenant).await?.meters;
+    let meters = meter::store::meters_of(&mut db, tenant, revision).await?;
+    let mut book = store::series_list(&mut db, tenant, &meters, None).await?;
     for (id, principal) in store::member_list(&mut db, tenant).await? {
         book.enter_member(u32::try_from(id).unwrap_or(u32::MAX), principal);
     }
-    let mut next = store::day_first(&mut db, tenant, Time::from_micros(i64::MIN)).await?;
+    let mut next = store::day_first(&mut db, tenant, &meters, Time::from_micros(i64::MIN)).await?;
     while let Some(day) = next {
         let until = Time::from_micros(day.micros().saturating_add(DAY));
-        let derived = derive(&mut db, tenant, &mut book, (day, until), &mark, &mut report).await?;
-        compare(&mut db, tenant, (day, until), derived, &mut report).await?;
-        next = store::day_first(&mut db, tenant, until).await?;
+        let derived = derive(&mut db, tenant, (&meters, &mut book), (day, until), &mark, &mut report).await?;
+        compare(&mut db, tenant, &meters, (day, until), derived, &mut report).await?;
+        next = store::day_first(&mut db, tenant, &meters, until).await?;
     }
     Ok(report)
 }
@@ -78,24 +101,26 @@ pub async fn verify(kernel: &Kernel, tenant: TenantId) -> Result<Report> {
 async fn derive(
     db: &mut impl Executor,
     tenant: TenantId,
-    book: &mut Book,
+    (meters, book): (&Meters, &mut Book),
     (start, end): (Time, Time),
     mark: &store::Watermark,
     report: &mut Report,
 ) -> Result<Cells> {
     let (mut groups, mut after) = (Groups::default(), (i64::MIN, 0));
     loop {
-        let page = event_list_by_time(db, tenant, Span { start, end }, mark.sums_seq, after, PAGE).await?;
+        let page =
+            event_list_by_time(db, tenant, meters.has_own(), Span { start, end }, mark.sums_seq, after, PAGE)
+                .await?;
         let Some(last) = page.last() else { break };
         after = (last.time.micros(), last.seq);
         report.events += page.len() as u64;
         for event in &page {
             if event.seq < mark.members_seq {
-                groups.add(book, event, Tier::All);
+                groups.add(meters, book, event, Tier::All);
             } else {
                 // the sums have it already, the figures by principal do not
                 let mut ahead = Groups::default();
-                ahead.add(book, event, Tier::All);
+                ahead.add(meters, book, event, Tier::All);
                 for (key, cell) in ahead.sums {
                     groups.sums.entry(key).or_default().add(&cell);
                 }
@@ -110,16 +135,17 @@ async fn derive(
 async fn compare(
     db: &mut impl Executor,
     tenant: TenantId,
+    meters: &Meters,
     day: (Time, Time),
     derived: Cells,
     report: &mut Report,
 ) -> Result<()> {
     let mut seen = BTreeSet::new();
-    for meter in METERS {
+    for meter in meters.all() {
         for level in [Level::TotalQuarter, Level::TotalDay, Level::Quarter, Level::Day, Level::Person] {
-            for row in store::rollup_list(db, tenant, meter.key, level, day, None).await? {
+            for row in store::rollup_list(db, tenant, meter, level, day, None).await? {
                 let key = Key {
-                    meter: meter.key,
+                    meter: meter.number,
                     level,
                     bucket: row.bucket,
                     series: row.series_id,
@@ -128,12 +154,13 @@ async fn compare(
                 report.rollups += 1;
                 seen.insert(key);
                 let mut stored = row.cell()?;
-                if meter.aggregation != Aggregation::UniqueCount {
+                if !meter.unique() {
                     stored.members.clear();
                 }
-                let should = derived.get(&key).cloned().unwrap_or_default();
+                let mut should = derived.get(&key).cloned().unwrap_or_default();
+                should.sum = store::stored_sum(should.sum).into();
                 if stored != should {
-                    report.note(key, &stored, &should);
+                    report.note(meters, key, &stored, &should);
                 }
             }
         }
@@ -141,7 +168,7 @@ async fn compare(
     let mut missing: Vec<_> = derived.iter().filter(|(key, _)| !seen.contains(key)).collect();
     missing.sort_by_key(|(key, _)| **key);
     for (key, cell) in missing {
-        report.note(*key, &Cell::default(), cell);
+        report.note(meters, *key, &Cell::default(), cell);
     }
     Ok(())
 }
@@ -152,12 +179,17 @@ impl Report {
         self.count == 0
     }
 
-    fn note(&mut self, key: Key, stored: &Cell, derived: &Cell) {
+    fn note(&mut self, meters: &Meters, key: Key, stored: &Cell, derived: &Cell) {
         self.count += 1;
         if self.differences.len() < NAMED {
-            let figures = |cell: &Cell| (cell.events, cell.sum, cell.members.len());
+            let figures = |cell: &Cell| Figures {
+                events: cell.events,
+                sum: cell.sum,
+                members: cell.members.len(),
+                picked: cell.pick,
+            };
             self.differences.push(Difference {
-                meter: key.meter,
+                meter: meters.get(key.meter).map(|m| m.name()).unwrap_or_default(),
                 level: key.level.as_str(),
                 bucket: key.bucket,
                 series: key.series,
@@ -211,7 +243,7 @@ async fn verify_all(kernel: &Kernel, differences: &Counter<u64>, stop: &Cancella
         let report = verify(kernel, tenant).await?;
         differences.add(report.count, &[]);
         if let Some(first) = report.differences.first() {
-            tracing::error!(%tenant, count = report.count, meter = first.meter, bucket = %first.bucket,
+            tracing::error!(%tenant, count = report.count, meter = %first.meter, bucket = %first.bucket,
                 "rollups of usage differ from its events; `provostd metering verify` lists them");
         }
     }

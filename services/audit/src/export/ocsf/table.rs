@@ -99,7 +99,7 @@ const SPECIFIC: [(&str, Mapping); 16] = [
 ];
 
 /// Nouns whose other changes are Entity Management.
-const ENTITIES: [&str; 19] = [
+const ENTITIES: [&str; 20] = [
     "partner",
     "tenant",
     "unit",
@@ -119,13 +119,14 @@ const ENTITIES: [&str; 19] = [
     "retention",
     "saved_search",
     "mirror_link",
+    "meter",
 ];
 
 /// First words of verbs that bring something into being.
 const CREATING: [&str; 7] = ["create", "add", "import", "grant", "bootstrap", "logs", "seed"];
 /// First words of verbs that end something.
-const ENDING: [&str; 9] =
-    ["delete", "remove", "revoke", "release", "exclude", "close", "erase", "erased", "prune"];
+const ENDING: [&str; 10] =
+    ["archive", "delete", "remove", "revoke", "release", "exclude", "close", "erase", "erased", "prune"];
 /// First words of verbs that only look.
 const READING: [&str; 11] =
     ["get", "list", "diff", "query", "search", "tail", "export", "read", "check", "prove", "whoami"];
