@@ -3,7 +3,8 @@
 //! An event comes in by gRPC, as a CloudEvent ([`event`]) or as telemetry of an assistant ([`http`], [`grpc`], [`otlp`], [`client`]); whichever way, it
 //! ends in [`event::ops`] and in a group commit ([`event::writer`]). The roller ([`rollup`]) sums events up behind it, and a
 //! question ([`query`]) is answered from the rollups and the events that are not in them yet. [`claim`] decides which of several
-//! ways to tell the same counts, [`observation`] keeps what telemetry says besides.
+//! ways to tell the same counts, [`observation`] keeps what telemetry says besides, [`correction`] takes events back and puts
+//! others in.
 
 #![cfg_attr(
     test,
@@ -19,11 +20,14 @@
 use std::sync::Arc;
 
 use kernel::{Kernel, authz::Action};
-use proto::usage::v1::usage_service_server::UsageServiceServer;
+use proto::usage::v1::{
+    usage_correction_service_server::UsageCorrectionServiceServer, usage_service_server::UsageServiceServer,
+};
 use tonic::service::RoutesBuilder;
 
 pub mod claim;
 pub mod client;
+pub mod correction;
 pub mod event;
 pub mod grpc;
 pub mod http;
@@ -55,7 +59,7 @@ const FIGURES: &[Action] = &[
 
 /// What usage can be asked for, events included.
 pub fn actions() -> impl Iterator<Item = &'static Action> {
-    FIGURES.iter().chain(http::ACTIONS).chain(observation::ops::ACTIONS)
+    FIGURES.iter().chain(http::ACTIONS).chain(observation::ops::ACTIONS).chain(correction::ops::ACTIONS)
 }
 
 /// Adds this slice's services.
@@ -63,5 +67,7 @@ pub fn add_services(routes: &mut RoutesBuilder, kernel: &Arc<Kernel>, writer: &A
     let limit = kernel.config.server.max_message_bytes;
     let usage = rpc::UsageRpc { kernel: Arc::clone(kernel), writer: Arc::clone(writer) };
     routes.add_service(UsageServiceServer::new(usage).max_decoding_message_size(limit));
+    let corrections = correction::rpc::CorrectionRpc { kernel: Arc::clone(kernel) };
+    routes.add_service(UsageCorrectionServiceServer::new(corrections).max_decoding_message_size(limit));
     grpc::add_services(routes, writer);
 }

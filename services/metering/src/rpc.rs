@@ -62,7 +62,10 @@ impl UsageService for UsageRpc {
         self.kernel
             .serve(
                 request,
-                |ctx, r| async move { event::list::events(&ctx, &r.parent, &list_query!(r)).await },
+                |ctx, r| async move {
+                    let of = (r.taken_by.as_str(), r.added_by.as_str());
+                    event::list::events(&ctx, &r.parent, of, &list_query!(r)).await
+                },
             )
             .await
     }

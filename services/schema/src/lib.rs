@@ -11,7 +11,7 @@ static SQLITE: Migrator = sqlx::migrate!("./sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("./postgres");
 
 /// The schema version that this program brings.
-pub const NEWEST: i64 = 14;
+pub const NEWEST: i64 = 16;
 
 /// Why a migration did not run.
 #[derive(Debug, thiserror::Error)]

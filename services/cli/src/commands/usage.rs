@@ -1,5 +1,6 @@
 //! `provost usage` and `provost meter`.
 
+mod correction;
 mod seen;
 mod send;
 
@@ -14,7 +15,8 @@ use crate::{
     error::{Exit, Result},
     names::beside,
 };
-use seen::Seen;
+use correction::{Amend, Backfill, Named, Revert, Void};
+use seen::{Events, Seen};
 use send::Send;
 
 /// Verbs of usage.
@@ -26,8 +28,8 @@ pub enum Command {
     Send(Send),
     /// List the events behind figures
     ///
-    /// Filter by `seq`, `time`, `type`, `source`, `id`, `client`, `principal`, `role`, `unit`; order by `seq`.
-    Events(Seen),
+    /// Filter by `seq`, `time`, `type`, `source`, `id`, `client`, `principal`, `role`, `unit`, `state`; order by `seq`.
+    Events(Events),
     /// List events that were sent to be counted and are not
     ///
     /// Filter by `ingest_time`, `code`, `field`, `type`, `source`, `id`, `principal`; order by `ingest_time`.
@@ -46,6 +48,21 @@ pub enum Command {
     /// Filter by `principal`, `client`, `resolved_sha256`, `sources`, `helper_state`, `first_time`, `last_time`; order by
     /// `principal`, `client`, `resolved_sha256`, `first_time`, `last_time`.
     Settings(Seen),
+    /// Take events back; says what would change before it asks
+    Void(Void),
+    /// Take an event back and put one with other figures in its place
+    Amend(Amend),
+    /// Put events into the past, all at one moment, and replace those that are there
+    #[command(subcommand)]
+    Backfill(Backfill),
+    /// Undo a correction
+    Revert(Revert),
+    /// Show a correction
+    Correction(Named),
+    /// List corrections
+    ///
+    /// Filter by `kind`, `state`, `actor`, `reason`, `client`, `source`, `create_time`, `commit_time`; order by `create_time`.
+    Corrections(Seen),
 }
 
 /// Verbs of meters.
@@ -106,6 +123,12 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         Command::Unapproved(of) => return seen::unapproved(&of, app).await,
         Command::Plugins(of) => return seen::plugins(&of, app).await,
         Command::Settings(of) => return seen::settings(&of, app).await,
+        Command::Void(args) => return correction::void(args, app).await,
+        Command::Amend(args) => return correction::amend(args, app).await,
+        Command::Backfill(verb) => return correction::backfill(verb, app).await,
+        Command::Revert(args) => return correction::revert(args, app).await,
+        Command::Correction(of) => return correction::get(&of, app).await,
+        Command::Corrections(of) => return correction::list(&of, app).await,
     };
     let parent = app.names.tenant(args.parent.as_deref())?;
     let principal =

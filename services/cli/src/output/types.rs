@@ -40,7 +40,8 @@ named! {
     token: CreateTokenResponse, ListTokensResponse, Token, WhoAmIResponse;
     unit: ListUnitsResponse, Unit;
     usage: IngestResponse, ListMetersResponse, ListPluginSightingsResponse, ListSettingsObservationsResponse,
-        ListUnapprovedPluginsResponse, ListUsageEventsResponse, ListUsageRejectsResponse, QueryUsageResponse;
+        ListUnapprovedPluginsResponse, ListUsageCorrectionsResponse, ListUsageEventsResponse, ListUsageRejectsResponse,
+        QueryUsageResponse, StageUsageEventsResponse, UsageCorrection, UsageEffect;
 }
 
 /// The columns of a table of `message`s, as field names; columns without any value are left out. Empty for a message that
@@ -146,8 +147,20 @@ pub fn columns(message: &str) -> &'static [&'static str] {
         "provost.unit.v1.Unit" => &["name", "display_name", "parent_unit", "cost_center", "delete_time"],
         "provost.usage.v1.Meter" => &["key", "unit", "description"],
         "provost.usage.v1.StoredUsageEvent" => {
-            &["seq", "time", "type", "client", "principal", "role", "values", "dims", "id"]
+            &["seq", "time", "type", "client", "principal", "role", "values", "dims", "id", "void_time"]
         }
+        "provost.usage.v1.UsageCorrection" => &[
+            "name",
+            "kind",
+            "state",
+            "reason",
+            "actor",
+            "range_start_time",
+            "range_end_time",
+            "taken_count",
+            "added_count",
+            "create_time",
+        ],
         "provost.usage.v1.UsageReject" => {
             &["ingest_time", "code", "field", "message", "source", "id", "principal", "seq"]
         }

@@ -1,6 +1,6 @@
 //! One meter of a question: rollups below the watermark and events above it, put into windows and groups.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kernel::{Error, Result, clock::Time, db::Executor, ids::TenantId};
 use roaring::RoaringBitmap;
@@ -10,7 +10,7 @@ use super::{
     filter::Names,
     model::{Dimension, Figure, Group, UsageQuery},
     store,
-    window::{Piece, Span, cover},
+    window::{Piece, Span, cover, without},
 };
 use crate::{
     meter::{Aggregation, Meter},
@@ -56,6 +56,8 @@ pub struct Place<'p> {
     pub head: i64,
     /// Names, for the filter.
     pub names: &'p Directory,
+    /// Days whose rollups are not what the events say: they are read event by event.
+    pub stale: BTreeSet<Time>,
 }
 
 /// The figures of one meter, put together.
@@ -82,6 +84,7 @@ impl<'q> Collect<'q> {
             own.book = rollup::store::series_list(db, place.tenant, Some(meter.key)).await?;
         }
         let pieces: Vec<_> = query.windows.iter().flat_map(|span| cover(*span, !own.persons())).collect();
+        let pieces = without(pieces, &place.stale);
         if unique
             && (tail || query.principal.is_some() || pieces.iter().any(|p| matches!(p, Piece::Events(_))))
         {

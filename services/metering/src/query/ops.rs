@@ -79,7 +79,8 @@ pub async fn answer(ctx: &Ctx, tenant: TenantId, query: &UsageQuery) -> Result<(
     let mut names = Names::default();
     names.directory.roles = store::role_names(&mut db, tenant).await?.into_iter().collect();
     names.directory.units = store::unit_names(&mut db, tenant).await?.into_iter().collect();
-    let place = Place { tenant, mark, head, names: &names.directory };
+    let stale = rollup::stale::days_of(&mut db, tenant).await?;
+    let place = Place { tenant, mark, head, names: &names.directory, stale };
     let mut answer =
         Answer { figures: Vec::new(), watermark_time: mark.sums_time, tail_events: 0, warnings: Vec::new() };
     for meter in &query.meters {

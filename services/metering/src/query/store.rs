@@ -10,9 +10,9 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::window::Span;
-use crate::rollup::fold::Raw;
+use crate::{correction::stands, rollup::fold::Raw};
 
-/// Events that happened in `span`, in places below `below` and after `after` (time, place), at most `limit`, oldest first.
+/// Events that stand and happened in `span`, in places below `below` and after `after` (time, place), at most `limit`, oldest first.
 pub async fn event_list_by_time(
     db: &mut impl Executor,
     tenant: TenantId,
@@ -21,8 +21,12 @@ pub async fn event_list_by_time(
     after: (i64, i64),
     limit: i64,
 ) -> Result<Vec<Raw>> {
-    let query = "SELECT seq, client, principal_id, role_id, unit_id, time, dims, amounts FROM usage_event \
-         WHERE tenant_id = $1 AND time >= $2 AND time < $3 AND (time, seq) > ($4, $5) AND seq < $6 ORDER BY time, seq LIMIT $7";
+    let query = concat!(
+        "SELECT e.seq, e.client, e.principal_id, e.role_id, e.unit_id, e.time, e.dims, e.amounts FROM usage_event e \
+         WHERE e.tenant_id = $1 AND e.time >= $2 AND e.time < $3 AND (e.time, e.seq) > ($4, $5) AND e.seq < $6 AND ",
+        stands!("e"),
+        " ORDER BY e.time, e.seq LIMIT $7"
+    );
     on!(db, |c| sqlx::query_as(query)
         .bind(tenant)
         .bind(span.start)

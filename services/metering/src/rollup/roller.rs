@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use kernel::{
     Error, Kernel, Result,
-    db::{Engine, Executor},
+    db::{Engine, Executor, tx::EngineTx},
     ids::TenantId,
 };
 use opentelemetry::metrics::{Counter, Gauge, Meter};
@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::{
     book::Book,
     fold::{Cells, Groups, Key, Level, Tier},
+    stale,
     store::{self, Due, Watermark},
 };
 
@@ -133,6 +134,7 @@ impl Roller {
         if self.members_are_due(&memory) {
             self.members_store(due.tenant_id, &mut memory).await?;
         }
+        self.redo(due.tenant_id, &mut memory).await?;
         self.tenants.insert(due.tenant_id, memory);
         Ok(u64::try_from(left).unwrap_or(0))
     }
@@ -216,18 +218,53 @@ impl Roller {
         self.store(tenant, memory, to, cells).await
     }
 
-    /// Moves the watermark and adds `cells` in one transaction. Errors: CONFLICT when the lease is another's.
-    async fn store(&self, tenant: TenantId, memory: &mut Memory, to: Watermark, cells: Cells) -> Result<()> {
+    /// Derives the days again that corrections touched, each in a transaction of its own.
+    async fn redo(&self, tenant: TenantId, memory: &mut Memory) -> Result<()> {
+        let days = stale::day_list(&mut self.kernel.db.reader().await?, tenant).await?;
+        if days.is_empty() {
+            return Ok(());
+        }
+        // what is gathered in memory may be of those days: from here on both watermarks are the same, and all is stored
+        self.members_store(tenant, memory).await?;
+        for day in days {
+            let mut db = self.kernel.db.snapshot().await?;
+            let Some(redone) =
+                stale::redo(&mut db, tenant, &mut memory.book, &memory.watermark, day).await?
+            else {
+                continue;
+            };
+            drop(db);
+            let to = Watermark { lease_until: self.kernel.clock.now().plus(LEASE), ..memory.watermark };
+            let mut tx = self.begin(tenant, memory, &to).await?;
+            for bucket in &redone.buckets {
+                store::rollup_delete(&mut tx, tenant, *bucket).await?;
+            }
+            store::rollup_add_all(&mut tx, tenant, &redone.rows).await?;
+            stale::mark_delete(&mut tx, tenant, day, redone.mark).await?;
+            tx.finish().await?;
+            memory.watermark = to;
+        }
+        Ok(())
+    }
+
+    /// Begins a transaction that moves the watermark and stores what is new in the book. Errors: CONFLICT when the lease is another's.
+    async fn begin(&self, tenant: TenantId, memory: &mut Memory, to: &Watermark) -> Result<EngineTx> {
         let new = memory.book.take_new();
-        let mut rows: Vec<_> = cells.into_iter().collect();
-        // in the order of the key: neighbours are written together
-        rows.sort_unstable_by_key(|(key, _)| *key);
         let mut tx = self.kernel.db.begin_derived();
-        if store::watermark_put(&mut tx, tenant, memory.watermark.fence, &to).await? == 0 {
+        if store::watermark_put(&mut tx, tenant, memory.watermark.fence, to).await? == 0 {
             return Err(Error::Conflict);
         }
         store::series_insert_all(&mut tx, tenant, &new.series).await?;
         store::member_insert_all(&mut tx, tenant, &new.members).await?;
+        Ok(tx)
+    }
+
+    /// Moves the watermark and adds `cells` in one transaction. Errors: CONFLICT when the lease is another's.
+    async fn store(&self, tenant: TenantId, memory: &mut Memory, to: Watermark, cells: Cells) -> Result<()> {
+        let mut rows: Vec<_> = cells.into_iter().collect();
+        // in the order of the key: neighbours are written together
+        rows.sort_unstable_by_key(|(key, _)| *key);
+        let mut tx = self.begin(tenant, memory, &to).await?;
         unite(&mut tx, tenant, &mut rows).await?;
         store::rollup_add_all(&mut tx, tenant, &rows).await?;
         tx.finish().await?;

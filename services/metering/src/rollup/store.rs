@@ -16,7 +16,7 @@ use super::{
     book::{Book, Series},
     fold::{Cell, Key, Level, Raw},
 };
-use crate::meter;
+use crate::{correction::stands, meter};
 
 /// How far a tenant is summed up, and who does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -65,7 +65,8 @@ pub struct Due {
 pub async fn due_list(db: &mut impl Executor, limit: i64) -> Result<Vec<Due>> {
     let query = "SELECT h.tenant_id, h.next_seq FROM usage_head h \
          LEFT JOIN usage_watermark w ON w.tenant_id = h.tenant_id \
-         WHERE w.sums_seq IS NULL OR w.sums_seq < h.next_seq OR w.members_seq < h.next_seq ORDER BY h.tenant_id LIMIT $1";
+         WHERE w.sums_seq IS NULL OR w.sums_seq < h.next_seq OR w.members_seq < h.next_seq \
+         OR EXISTS (SELECT 1 FROM usage_stale_day s WHERE s.tenant_id = h.tenant_id) ORDER BY h.tenant_id LIMIT $1";
     on!(db, |c| sqlx::query_as(query).bind(limit).fetch_all(c))
 }
 
@@ -107,10 +108,14 @@ pub async fn watermark_put(
     )
 }
 
-/// Events in the places from `from` until before `until`, in order.
+/// Events that stand in the places from `from` until before `until`, in order.
 pub async fn raw_list(db: &mut impl Executor, tenant: TenantId, from: i64, until: i64) -> Result<Vec<Raw>> {
-    let query = "SELECT seq, client, principal_id, role_id, unit_id, time, dims, amounts FROM usage_event \
-         WHERE tenant_id = $1 AND seq >= $2 AND seq < $3 ORDER BY seq";
+    let query = concat!(
+        "SELECT e.seq, e.client, e.principal_id, e.role_id, e.unit_id, e.time, e.dims, e.amounts FROM usage_event e \
+         WHERE e.tenant_id = $1 AND e.seq >= $2 AND e.seq < $3 AND ",
+        stands!("e"),
+        " ORDER BY e.seq"
+    );
     on!(db, |c| sqlx::query_as(query).bind(tenant).bind(from).bind(until).fetch_all(c))
 }
 
@@ -281,6 +286,19 @@ pub async fn day_first(db: &mut impl Executor, tenant: TenantId, from: Time) -> 
 /// Every tenant that has usage.
 pub async fn tenant_list(db: &mut impl Executor) -> Result<Vec<TenantId>> {
     on!(db, |c| sqlx::query_scalar("SELECT tenant_id FROM usage_head ORDER BY tenant_id").fetch_all(c))
+}
+
+/// Removes the sums of a meter at a level in one bucket.
+pub async fn rollup_delete(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    (meter, level, bucket): (&str, Level, Time),
+) -> Result<u64> {
+    let query = "DELETE FROM usage_rollup WHERE tenant_id = $1 AND meter = $2 AND version = $3 AND level = $4 AND bucket = $5";
+    execute!(
+        db,
+        sqlx::query(query).bind(tenant).bind(meter).bind(version(meter)).bind(level.as_str()).bind(bucket)
+    )
 }
 
 /// Adds sums to what is stored. A sum stays at the largest number that fits, where it is refused to whoever asks for it. Bitmaps take
