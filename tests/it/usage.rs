@@ -9,6 +9,7 @@ use tests::{Site, World, http, site::Caller, staff, world};
 use tonic::Status;
 
 mod captures;
+mod corrections;
 mod crash;
 pub mod expected;
 mod ingest;
