@@ -6,7 +6,7 @@ use proto::usage::v1::{
     usage_service_client::UsageServiceClient,
 };
 use serde_json::json;
-use tests::{Site, both_engines, site::Caller, site::START, world};
+use tests::{both_engines, site::Caller, site::START, world};
 use tonic::{Code, Status};
 
 use super::{Desk, ingest::ingest};
@@ -275,7 +275,7 @@ both_engines! {
     async fn a_session_that_counts_in_one_way_counts_in_no_other_when_that_is_taken_back(site: Site) {
         let desk = Desk::open(site).await;
         let owner = desk.world.owner.clone();
-        let told = |tokens: i64| super::event("a", at(30 * 1_440 - 5), tokens);
+        let told = |tokens: i64| crate::usage::event("a", at(30 * 1_440 - 5), tokens);
         desk.send_all(&desk.maria, &[told(10)]).await;
         let nanos = (at(30 * 1_440 - 4).micros() * 1_000).to_string();
         let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});

@@ -233,7 +233,7 @@ pub fn questions() -> Vec<Question> {
 pub struct Bench {
     pub desk: Desk,
     pub facts: Vec<Fact>,
-    roller: Roller,
+    pub roller: Roller,
     next: usize,
 }
 

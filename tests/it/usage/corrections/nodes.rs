@@ -2,10 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kernel::clock::{Clock, Time};
+use kernel::clock::Clock;
 use metering::rollup::{store, verify::verify};
-use proto::usage::v1 as pb;
-use tests::{Engine, Site, both_engines, site::START, site::Caller};
+use tests::{Engine, Site, both_engines, site::Caller};
 
 use super::{Desk, amend, amendment, bench::{Bench, Fact, questions}, backfills::placed, ingest, seq, void};
 
@@ -37,7 +36,9 @@ both_engines! {
         let now = old.kernel().clock.now();
         // its lease is not over when another process begins
         let clock = Clock::manual(now);
-        let Bench { desk, facts, .. } = bench;
+        let Bench { desk, facts, roller, .. } = bench;
+        // it holds the database
+        drop(roller);
         desk.world.site.running.stop().await;
         let next = Site::on(engine, dir, url, clock, &[]).await;
         let owner = Caller { channel: next.channel.clone(), secret };

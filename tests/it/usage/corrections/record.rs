@@ -62,14 +62,14 @@ both_engines! {
         ]);
         let first = found.last().unwrap();
         assert!(first.targets.iter().any(|t| t.contains(&made.name)), "{:?}", first.targets);
-        let value = |field: &str| first.changes.iter().find(|c| c.field == field).map(|c| c.new_value.clone()).unwrap_or_default();
+        let value = |field: &str| first.changes.iter().find(|c| c.field == format!("/{field}")).map(|c| c.new_value.clone()).unwrap_or_default();
         assert_eq!(value("reason"), "\"sent by a load test\"");
         assert_eq!(value("events"), format!("[{one},{two}]"));
         assert_eq!(value("taken_count"), "2");
         assert!(value("effects").contains("tokens.output"), "{first:?}");
         assert!(!first.entry.contains("load test"), "the reason is sealed: {}", first.entry);
         let last = &found[0];
-        let state = last.changes.iter().find(|c| c.field == "state").unwrap();
+        let state = last.changes.iter().find(|c| c.field == "/state").unwrap();
         assert_eq!((state.old_value.as_str(), state.new_value.as_str()), ("\"COMMITTED\"", "\"REVERTED\""));
     }
 }
