@@ -236,7 +236,8 @@ async fn tokens(world: &World) {
             let to = format!("{}/v1/usage/events", world.site.running.url());
             let answer = http::send(::http::Method::POST, &to, &headers, event.to_string()).await;
             assert_eq!(answer.json()["statuses"][0]["outcome"], "ACCEPTED", "{}", answer.text());
-            corrections(world, [1, answer.json()["statuses"][0]["seq"].as_str().unwrap().parse().unwrap()]).await;
+            corrections(world, [1, answer.json()["statuses"][0]["seq"].as_str().unwrap().parse().unwrap()])
+                .await;
             for (signal, body) in other_telemetry() {
                 let url = world.site.running.url();
                 let answer =
@@ -284,7 +285,8 @@ async fn corrections(world: &World, seqs: [i64; 2]) {
     for verb in ["CommitUsageBackfill", "AbandonUsageBackfill"] {
         let open = json!({"parent": world::ACME, "backfill": frame});
         let name = call(owner, &rpc("CreateUsageBackfill"), open).await["name"].clone();
-        let event = json!({"id": verb, "source": "s", "type": "t", "time": "2026-11-01T12:00:00Z", "value": "1"});
+        let event =
+            json!({"id": verb, "source": "s", "type": "t", "time": "2026-11-01T12:00:00Z", "value": "1"});
         call(owner, &rpc("StageUsageEvents"), json!({"name": name, "events": [event]})).await;
         let mut end = json!({"name": name});
         if verb.starts_with("Abandon") {

@@ -41,7 +41,9 @@ pub async fn run(config: Config, tenant: Option<&str>) -> Result<ExitCode, Start
 fn print(tenant: &str, report: &Report) {
     let Report { events, rollups, count, differences, stale } = report;
     if *stale > 0 {
-        println!("{tenant}: {stale} days were corrected and are derived again when the server runs; they are left out");
+        println!(
+            "{tenant}: {stale} days were corrected and are derived again when the server runs; they are left out"
+        );
     }
     if report.agrees() {
         println!("{tenant}: {rollups} rollups agree with {events} events");

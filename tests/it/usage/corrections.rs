@@ -36,7 +36,11 @@ fn key(source: &str, id: &str) -> pb::UsageEventRef {
 }
 
 /// Takes events of `acme` back.
-async fn void(by: &Caller, events: Vec<pb::UsageEventRef>, reason: &str) -> Result<pb::UsageCorrection, Status> {
+async fn void(
+    by: &Caller,
+    events: Vec<pb::UsageEventRef>,
+    reason: &str,
+) -> Result<pb::UsageCorrection, Status> {
     let request = pb::VoidUsageEventsRequest {
         parent: world::ACME.to_owned(),
         events,
@@ -77,8 +81,11 @@ async fn listed(by: &Caller, request: pb::ListUsageEventsRequest) -> Vec<pb::Sto
     let (mut all, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = pb::ListUsageEventsRequest { page_token, ..request.clone() };
-        let answer =
-            UsageServiceClient::new(by.channel.clone()).list_usage_events(by.ask(request)).await.unwrap().into_inner();
+        let answer = UsageServiceClient::new(by.channel.clone())
+            .list_usage_events(by.ask(request))
+            .await
+            .unwrap()
+            .into_inner();
         all.extend(answer.events);
         page_token = answer.next_page_token;
         if page_token.is_empty() {

@@ -1,8 +1,11 @@
 //! `provost usage` and `provost meter`.
 
 mod correction;
+mod export;
 mod seen;
 mod send;
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use prost_types::Timestamp;
@@ -11,11 +14,12 @@ use proto::usage::v1::{ListMetersRequest, QueryUsageRequest, usage_service_clien
 use crate::{
     app::{App, Page},
     args::{PageArgs, WatchArgs, choice, time},
-    client::{Link, MAX_ANSWER_BYTES},
+    client::{Link, MAX_ANSWER_BYTES, Repeat},
     error::{Exit, Result},
     names::beside,
 };
 use correction::{Amend, Backfill, Named, Revert, Void};
+use export::FileFormat;
 use seen::{Events, Seen};
 use send::Send;
 
@@ -105,6 +109,12 @@ pub struct Query {
     /// Until when, exclusive
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<Timestamp>,
+    /// Write the figures into a file, as this
+    #[arg(long, requires = "out", conflicts_with = "watch")]
+    format: Option<FileFormat>,
+    /// The file
+    #[arg(long, value_name = "FILE", requires = "format")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     watch: WatchArgs,
 }
@@ -145,7 +155,15 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         group_by_dims: args.group_by_dims,
         filter: args.filter,
     };
-    app.read(args.watch.watch, request, async |l, r| client(l).query_usage(r).await).await
+    let (Some(format), Some(out)) = (args.format, args.out) else {
+        return app.read(args.watch.watch, request, async |l, r| client(l).query_usage(r).await).await;
+    };
+    let answer =
+        app.client()?.call(Repeat::Safe, &request, async |l, r| client(l).query_usage(r).await).await?;
+    export::write(format, &out, &request, &answer)?;
+    answer.warnings.iter().for_each(|warning| app.console.note(warning));
+    app.console.note(&format!("{} rows are in `{}`", answer.rows.len(), out.display()));
+    Ok(Exit::OK)
 }
 
 /// Lists the meters.

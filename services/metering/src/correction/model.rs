@@ -261,8 +261,11 @@ impl Correction {
     fn moved(&self, from: State, to: State, verb: &str, now: Time) -> Result<Self> {
         if self.state != from {
             let name = self.name();
-            let message =
-                format!("`{name}` is {}, so it cannot be {verb}; it had to be {}", word(self.state), word(from));
+            let message = format!(
+                "`{name}` is {}, so it cannot be {verb}; it had to be {}",
+                word(self.state),
+                word(from)
+            );
             return Err(Error::illegal_state(name, message));
         }
         let update_time = now.max(self.update_time);
@@ -301,9 +304,14 @@ impl Correction {
             return Some(("time", "must be set in a backfill".to_owned()));
         }
         if event.time < start || event.time >= end {
-            return Some(("time", format!("is outside of the backfill, which is from {start} until before {end}")));
+            return Some((
+                "time",
+                format!("is outside of the backfill, which is from {start} until before {end}"),
+            ));
         }
-        for (field, own, of) in [("client", &self.client, &event.client), ("source", &self.source, &event.source)] {
+        for (field, own, of) in
+            [("client", &self.client, &event.client), ("source", &self.source, &event.source)]
+        {
             if !own.is_empty() && own.as_str() != of.as_ref() {
                 return Some((field, format!("is not `{own}`, which the backfill is for")));
             }

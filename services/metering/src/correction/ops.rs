@@ -27,8 +27,7 @@ use crate::event::store::places_take;
 const fn action(rpc: &'static str, verb: &'static str, class: Class) -> Action {
     Action { rpc, noun: "usage_correction", verb, class, scopes: &[ScopeKind::Tenant] }
 }
-const VOID: Action =
-    action("provost.usage.v1.UsageCorrectionService/VoidUsageEvents", "void", Class::Write);
+const VOID: Action = action("provost.usage.v1.UsageCorrectionService/VoidUsageEvents", "void", Class::Write);
 const AMEND: Action =
     action("provost.usage.v1.UsageCorrectionService/AmendUsageEvents", "amend", Class::Write);
 const OPEN: Action =
@@ -256,7 +255,9 @@ pub async fn correction_revert(ctx: &Ctx, name: &str, etag: &str, reason: String
     let after = before.reverted(by(ctx, reason))?;
     let of = of(&after);
     if let Some(later) = void::successor_find(&mut tx, of).await? {
-        let message = format!("correction `{later}` took back events that `{name}` added, and put others in their place; revert that one first");
+        let message = format!(
+            "correction `{later}` took back events that `{name}` added, and put others in their place; revert that one first"
+        );
         return Err(Error::illegal_state(name, message));
     }
     void::void_undo(&mut tx, of, ctx.now()).await?;

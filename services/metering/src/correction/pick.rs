@@ -66,7 +66,9 @@ pub fn event_ref(field: &str, (seq, source, id): (i64, String, String)) -> Resul
         }
         _ => Err(Error::invalid(
             field,
-            format!("names no event; give either `seq`, above 0, or `source` and `id`, each of 1 to {MAX_ID} bytes"),
+            format!(
+                "names no event; give either `seq`, above 0, or `source` and `id`, each of 1 to {MAX_ID} bytes"
+            ),
         )),
     }
 }
@@ -77,7 +79,8 @@ pub fn check(field: &str, refs: &[EventRef]) -> Result<()> {
         return Err(Error::invalid(field, "is empty; name at least one event"));
     }
     if refs.len() > MAX_PICKED {
-        let message = format!("names {} events; use at most {MAX_PICKED}, or a backfill that replaces", refs.len());
+        let message =
+            format!("names {} events; use at most {MAX_PICKED}, or a backfill that replaces", refs.len());
         return Err(Error::Limit { limit: "usage.corrected_events".to_owned(), message });
     }
     let mut seen = BTreeSet::new();
@@ -95,7 +98,12 @@ fn said(of: &EventRef) -> String {
 }
 
 /// The events that `refs` name, in order; all of them stand.
-pub async fn standing(tx: &mut Tx<'_>, tenant: TenantId, field: &str, refs: &[EventRef]) -> Result<Vec<Picked>> {
+pub async fn standing(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    field: &str,
+    refs: &[EventRef],
+) -> Result<Vec<Picked>> {
     let key = |of: &EventRef| match of {
         EventRef::Key(source, id) => Some(dedupe_key(tenant, source, id)),
         EventRef::Seq(_) => None,

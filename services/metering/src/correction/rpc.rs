@@ -31,7 +31,8 @@ impl UsageCorrectionService for CorrectionRpc {
     ) -> Result<Response<pb::UsageCorrection>, Status> {
         self.kernel
             .serve(request, |ctx, r| async move {
-                let refs = r.events.into_iter().enumerate().map(|(n, of)| reference(&format!("events[{n}]"), of));
+                let refs =
+                    r.events.into_iter().enumerate().map(|(n, of)| reference(&format!("events[{n}]"), of));
                 ops::events_void(&ctx, &r.parent, refs.collect(), r.reason).await
             })
             .await
@@ -90,9 +91,10 @@ impl UsageCorrectionService for CorrectionRpc {
         request: Request<pb::AbandonUsageBackfillRequest>,
     ) -> Result<Response<pb::UsageCorrection>, Status> {
         self.kernel
-            .serve(request, |ctx, r| async move {
-                ops::backfill_abandon(&ctx, &r.name, &r.etag, r.reason).await
-            })
+            .serve(
+                request,
+                |ctx, r| async move { ops::backfill_abandon(&ctx, &r.name, &r.etag, r.reason).await },
+            )
             .await
     }
 
@@ -101,9 +103,10 @@ impl UsageCorrectionService for CorrectionRpc {
         request: Request<pb::RevertUsageCorrectionRequest>,
     ) -> Result<Response<pb::UsageCorrection>, Status> {
         self.kernel
-            .serve(request, |ctx, r| async move {
-                ops::correction_revert(&ctx, &r.name, &r.etag, r.reason).await
-            })
+            .serve(
+                request,
+                |ctx, r| async move { ops::correction_revert(&ctx, &r.name, &r.etag, r.reason).await },
+            )
             .await
     }
 
@@ -122,7 +125,10 @@ impl UsageCorrectionService for CorrectionRpc {
             .serve(request, |ctx, r| async move {
                 let page = ops::correction_list(&ctx, &r.parent, &list_query!(r)).await?;
                 let usage_corrections = page.items.into_iter().map(Into::into).collect();
-                Ok(pb::ListUsageCorrectionsResponse { usage_corrections, next_page_token: page.next_page_token })
+                Ok(pb::ListUsageCorrectionsResponse {
+                    usage_corrections,
+                    next_page_token: page.next_page_token,
+                })
             })
             .await
     }

@@ -60,14 +60,13 @@ pub fn amended(
             claim: None,
             observation: None,
         };
-        let checked = model::check(&event)
-            .and_then(|()| if moved { window.check(event.time) } else { Ok(()) });
+        let checked =
+            model::check(&event).and_then(|()| if moved { window.check(event.time) } else { Ok(()) });
         checked.map_err(|why| {
             let field = if why.field.is_empty() { String::new() } else { format!(".{}", why.field) };
             Error::invalid(&format!("amendments[{n}]{field}"), why.message)
         })?;
-        let holder =
-            Holder { principal: target.principal_id, role: target.role_id, unit: target.unit_id };
+        let holder = Holder { principal: target.principal_id, role: target.role_id, unit: target.unit_id };
         // the event may have been stored under a key of its own; it is told from others by its source and id
         let key = Digest::from_bytes(&target.dedupe_key)
             .ok_or_else(|| Error::internal(format!("event {} has a broken key", target.seq)))?;
@@ -138,12 +137,10 @@ pub async fn events_stage(
     let mut checked = Vec::with_capacity(items.len());
     for (n, item) in (first..).zip(items) {
         checked.push(match item {
-            Ok(incoming) => admit(ctx, &before, &mut holders, &incoming)
-                .await?
-                .map(|holder| {
-                    let event = &incoming.event;
-                    row(&before, n, dedupe_key(tenant, &event.source, &event.id), event, holder)
-                }),
+            Ok(incoming) => admit(ctx, &before, &mut holders, &incoming).await?.map(|holder| {
+                let event = &incoming.event;
+                row(&before, n, dedupe_key(tenant, &event.source, &event.id), event, holder)
+            }),
             Err(refused) => Err(refused.why),
         });
     }

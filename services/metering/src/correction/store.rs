@@ -79,7 +79,8 @@ struct Row {
 
 impl Row {
     fn correction(self) -> Result<Correction> {
-        let unknown = || Error::internal(format!("usage correction {} has an unknown kind or state", self.id));
+        let unknown =
+            || Error::internal(format!("usage correction {} has an unknown kind or state", self.id));
         Ok(Correction {
             kind: Kind::parse(&self.kind).ok_or_else(unknown)?,
             state: State::parse(&self.state).ok_or_else(unknown)?,
@@ -177,14 +178,16 @@ pub async fn correction_get(
     tenant: TenantId,
     id: Uuid,
 ) -> Result<Option<Correction>> {
-    let row: Option<Row> = on!(db, |c| sqlx::query_as(concat!(
+    let row: Option<Row> = on!(db, |c| {
+        sqlx::query_as(concat!(
         "SELECT ",
         columns!(),
         " FROM usage_correction c JOIN tenant t ON t.id = c.tenant_id WHERE c.tenant_id = $1 AND c.id = $2"
     ))
     .bind(tenant)
     .bind(id)
-    .fetch_optional(c))?;
+    .fetch_optional(c)
+    })?;
     row.map(Row::correction).transpose()
 }
 

@@ -57,7 +57,11 @@ const LIST_EVENTS: ListSpec = ListSpec {
         Field::text("principal", "COALESCE(p.slug, '')").unsorted(),
         Field::text("role", "COALESCE(r.slug, '')").unsorted(),
         Field::text("unit", "COALESCE(u.slug, '')").unsorted(),
-        Field::words("state", "CASE WHEN v.seq IS NULL THEN 'standing' ELSE 'void' END", &["standing", "void"]),
+        Field::words(
+            "state",
+            "CASE WHEN v.seq IS NULL THEN 'standing' ELSE 'void' END",
+            &["standing", "void"],
+        ),
     ],
     order: "seq",
     deleted: "",
@@ -164,7 +168,9 @@ pub async fn event_list(
     let own = ("e.tenant_id", Value::Id(tenant.0));
     match of {
         Of::All => list(db, &LIST_EVENTS, &[own], query, key).await,
-        Of::AddedBy(id) => list(db, &LIST_EVENTS, &[own, ("e.correction_id", Value::Id(id))], query, key).await,
+        Of::AddedBy(id) => {
+            list(db, &LIST_EVENTS, &[own, ("e.correction_id", Value::Id(id))], query, key).await
+        }
         Of::TakenBy(id) => {
             let keys = [("w.tenant_id", Value::Id(tenant.0)), ("w.correction_id", Value::Id(id))];
             list(db, &LIST_TAKEN, &keys, query, key).await
@@ -217,7 +223,8 @@ impl Listed {
             serde_json::from_str(&self.dims).unwrap_or_default();
         let amounts: std::collections::BTreeMap<String, serde_json::Value> =
             serde_json::from_str(&self.amounts).unwrap_or_default();
-        let correction = |id: Option<Uuid>| id.map_or_else(String::new, |id| format!("{parent}/usageCorrections/{id}"));
+        let correction =
+            |id: Option<Uuid>| id.map_or_else(String::new, |id| format!("{parent}/usageCorrections/{id}"));
         let value = |(key, value): (String, serde_json::Value)| {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             pb::Quantity { key, value }

@@ -180,11 +180,8 @@ impl Holders {
         };
         if let Some((id, own)) = &self.only {
             if !slug.is_empty() && slug != own.as_str() {
-                let message = format!(
-                    "names `{}`; the token is of `{}`, leave `subject` empty",
-                    clip(subject),
-                    own
-                );
+                let message =
+                    format!("names `{}`; the token is of `{}`, leave `subject` empty", clip(subject), own);
                 return Ok(Err(Rejection::of(Code::Subject, "subject", message)));
             }
             return self.holder(*id, own.as_str()).await.map(Ok);

@@ -228,8 +228,7 @@ impl Roller {
         self.members_store(tenant, memory).await?;
         for day in days {
             let mut db = self.kernel.db.snapshot().await?;
-            let Some(redone) =
-                stale::redo(&mut db, tenant, &mut memory.book, &memory.watermark, day).await?
+            let Some(redone) = stale::redo(&mut db, tenant, &mut memory.book, &memory.watermark, day).await?
             else {
                 continue;
             };

@@ -8,13 +8,17 @@ use tests::{both_engines, site::Caller, world};
 use tonic::{Code, Response, Status};
 
 use super::{
-    Client, at, amend, amendment,
+    Client, amend, amendment, at,
     bench::{Bench, Fact},
     code, listed, revert, seq, void,
 };
 
 /// Opens a backfill of `acme`.
-pub async fn open(by: &Caller, span: (Time, Time), of: pb::UsageCorrection) -> Result<pb::UsageCorrection, Status> {
+pub async fn open(
+    by: &Caller,
+    span: (Time, Time),
+    of: pb::UsageCorrection,
+) -> Result<pb::UsageCorrection, Status> {
     let backfill = pb::UsageCorrection {
         reason: "the gateway was down".to_owned(),
         range_start_time: Some(span.0.into()),
@@ -35,12 +39,17 @@ pub async fn stage(by: &Caller, name: &str, events: Vec<UsageEvent>) -> Result<V
 }
 
 pub async fn commit(by: &Caller, name: &str, validate_only: bool) -> Result<pb::UsageCorrection, Status> {
-    let request = pb::CommitUsageBackfillRequest { name: name.to_owned(), validate_only, ..Default::default() };
+    let request =
+        pb::CommitUsageBackfillRequest { name: name.to_owned(), validate_only, ..Default::default() };
     Client::new(by.channel.clone()).commit_usage_backfill(by.ask(request)).await.map(Response::into_inner)
 }
 
 async fn abandon(by: &Caller, name: &str) -> Result<pb::UsageCorrection, Status> {
-    let request = pb::AbandonUsageBackfillRequest { name: name.to_owned(), reason: "the wrong file".to_owned(), ..Default::default() };
+    let request = pb::AbandonUsageBackfillRequest {
+        name: name.to_owned(),
+        reason: "the wrong file".to_owned(),
+        ..Default::default()
+    };
     Client::new(by.channel.clone()).abandon_usage_backfill(by.ask(request)).await.map(Response::into_inner)
 }
 
@@ -50,7 +59,8 @@ pub fn replacing() -> pb::UsageCorrection {
 
 /// What was added by a correction, given its places.
 pub async fn placed(by: &Caller, name: &str, facts: Vec<Fact>) -> Vec<Fact> {
-    let added = listed(by, pb::ListUsageEventsRequest { added_by: name.to_owned(), ..Default::default() }).await;
+    let added =
+        listed(by, pb::ListUsageEventsRequest { added_by: name.to_owned(), ..Default::default() }).await;
     let place = |mut fact: Fact| {
         fact.seq = added.iter().find(|e| e.id == fact.id)?.seq;
         Some(fact)

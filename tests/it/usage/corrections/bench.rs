@@ -85,7 +85,10 @@ impl Fact {
             UsageDimension::Client => self.client.clone(),
             UsageDimension::Unspecified => unreachable!("not asked for"),
         });
-        let dims = question.dims.iter().map(|d| if *d == "model" { self.model.clone() } else { self.plugin.clone() });
+        let dims = question
+            .dims
+            .iter()
+            .map(|d| if *d == "model" { self.model.clone() } else { self.plugin.clone() });
         by.chain(dims).collect::<Vec<_>>().join("|")
     }
 }
@@ -188,7 +191,10 @@ impl Question {
             }
         }
         for ((start, group), people) in people {
-            figures.insert(("active_principals".to_owned(), start, group), (i64::try_from(people.len()).unwrap(), 0));
+            figures.insert(
+                ("active_principals".to_owned(), start, group),
+                (i64::try_from(people.len()).unwrap(), 0),
+            );
         }
         figures
     }
@@ -219,8 +225,19 @@ pub fn questions() -> Vec<Question> {
         Question { window: UsageWindow::Day, group_by: vec![Client], ..base.clone() },
         Question { window: UsageWindow::Day, zone: "Europe/Berlin", ..base.clone() },
         Question { window: UsageWindow::Day, zone: "Asia/Kathmandu", group_by: vec![Role], ..base.clone() },
-        Question { window: UsageWindow::Week, zone: "Australia/Lord_Howe", span: part, dims: vec!["plugin"], ..base.clone() },
-        Question { window: UsageWindow::Month, zone: "America/St_Johns", group_by: vec![Unit, Client], ..base.clone() },
+        Question {
+            window: UsageWindow::Week,
+            zone: "Australia/Lord_Howe",
+            span: part,
+            dims: vec!["plugin"],
+            ..base.clone()
+        },
+        Question {
+            window: UsageWindow::Month,
+            zone: "America/St_Johns",
+            group_by: vec![Unit, Client],
+            ..base.clone()
+        },
         Question { group_by: vec![Principal], span: part, ..base.clone() },
         Question { window: UsageWindow::Week, group_by: vec![Principal, Client], ..base.clone() },
         Question { dims: vec!["model"], client: "codex", ..base.clone() },

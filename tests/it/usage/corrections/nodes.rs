@@ -6,7 +6,12 @@ use kernel::clock::Clock;
 use metering::rollup::{store, verify::verify};
 use tests::{Engine, Site, both_engines, site::Caller};
 
-use super::{Desk, amend, amendment, bench::{Bench, Fact, questions}, backfills::placed, ingest, seq, void};
+use super::{
+    Desk, amend, amendment,
+    backfills::placed,
+    bench::{Bench, Fact, questions},
+    ingest, seq, void,
+};
 
 /// Waits until no day is stale and nothing waits to be rolled up.
 async fn rolled_up(site: &Site) {
@@ -59,7 +64,8 @@ async fn two_servers_correct_and_roll_up_at_the_same_time() {
     let here = &desk.world.site;
     let dir = Arc::new(tempfile::tempdir().unwrap());
     std::fs::copy(here.dir.path().join("audit.key"), dir.path().join("audit.key")).unwrap();
-    let there = Site::on(Engine::Postgres, dir, here.database_url.clone(), here.kernel().clock.clone(), &often).await;
+    let there =
+        Site::on(Engine::Postgres, dir, here.database_url.clone(), here.kernel().clock.clone(), &often).await;
     let (one, two) = (desk.world.owner.clone(), there.caller(&desk.world.owner.secret));
     let mut facts: Vec<Fact> = Vec::new();
     for round in 0..12 {
@@ -69,7 +75,8 @@ async fn two_servers_correct_and_roll_up_at_the_same_time() {
         facts.extend(new);
         // each takes back and amends others of the same days, at once
         let stands: Vec<_> = facts.iter().filter(|f| f.standing).cloned().collect();
-        let (mine, rest): (Vec<_>, Vec<_>) = stands.iter().enumerate().filter(|(n, _)| n % 6 < 2).partition(|(n, _)| n % 6 == 0);
+        let (mine, rest): (Vec<_>, Vec<_>) =
+            stands.iter().enumerate().filter(|(n, _)| n % 6 < 2).partition(|(n, _)| n % 6 == 0);
         let voids = mine.iter().map(|(_, f)| seq(f.seq)).collect();
         let amends: Vec<_> = rest.iter().map(|(_, f)| amendment(seq(f.seq), "40")).collect();
         let (voided, amended) = tokio::join!(void(&one, voids, "x"), amend(&two, amends));

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use tests::{Engine, Site};
 use proto::usage::v1 as pb;
+use tests::{Engine, Site};
 use tonic::Code;
 
 use super::{
@@ -50,7 +50,12 @@ impl Run {
     fn standing(&mut self, most: usize) -> Vec<i64> {
         let mut all = self.bench.standing();
         let count = (1 + self.random.below(most)).min(all.len());
-        (0..count).map(|_| { let n = self.random.below(all.len()); all.swap_remove(n) }).collect()
+        (0..count)
+            .map(|_| {
+                let n = self.random.below(all.len());
+                all.swap_remove(n)
+            })
+            .collect()
     }
 
     async fn void(&mut self) {
@@ -58,7 +63,8 @@ impl Run {
         if taken.is_empty() {
             return;
         }
-        let made = void(&self.bench.owner(), taken.iter().map(|s| seq(*s)).collect(), "random").await.unwrap();
+        let made =
+            void(&self.bench.owner(), taken.iter().map(|s| seq(*s)).collect(), "random").await.unwrap();
         self.bench.void(&taken);
         self.made.push(Made { name: made.name, taken, added: Vec::new() });
     }
@@ -68,15 +74,20 @@ impl Run {
         if taken.is_empty() {
             return;
         }
-        let olds: Vec<_> = taken.iter().map(|s| self.bench.facts.iter().find(|f| f.seq == *s).unwrap().clone()).collect();
+        let olds: Vec<_> =
+            taken.iter().map(|s| self.bench.facts.iter().find(|f| f.seq == *s).unwrap().clone()).collect();
         let mut news = Vec::new();
         let mut amendments = Vec::new();
         for old in &olds {
             let tokens = self.random.below(100);
             let moved = self.random.below(2) == 0;
-            let time = if moved { at(i64::try_from(self.random.below(29 * 1_440)).unwrap()) } else { old.time };
+            let time =
+                if moved { at(i64::try_from(self.random.below(29 * 1_440)).unwrap()) } else { old.time };
             news.push(Fact { tokens: i64::try_from(tokens).unwrap(), skills: 0, time, ..old.clone() });
-            amendments.push(pb::UsageAmendment { time: moved.then(|| time.into()), ..amendment(seq(old.seq), &tokens.to_string()) });
+            amendments.push(pb::UsageAmendment {
+                time: moved.then(|| time.into()),
+                ..amendment(seq(old.seq), &tokens.to_string())
+            });
         }
         let owner = self.bench.owner();
         let made = amend(&owner, amendments).await.unwrap();
@@ -96,9 +107,14 @@ impl Run {
             // some under ids that are known already
             let known = self.random.below(3) == 0 && !self.bench.facts.is_empty();
             let old = known.then(|| self.bench.facts[self.random.below(self.bench.facts.len())].clone());
-            let fact = old.unwrap_or_else(|| { self.next += 1; Fact::new(self.next) });
+            let fact = old.unwrap_or_else(|| {
+                self.next += 1;
+                Fact::new(self.next)
+            });
             let minutes = (span.1.micros() - span.0.micros()) / 60_000_000;
-            let time = span.0.plus(std::time::Duration::from_mins(self.random.below(usize::try_from(minutes).unwrap()) as u64));
+            let time = span.0.plus(std::time::Duration::from_mins(
+                self.random.below(usize::try_from(minutes).unwrap()) as u64,
+            ));
             let client = if client.is_empty() { fact.client.clone() } else { client.to_owned() };
             if news.iter().all(|n| n.id != fact.id) {
                 news.push(Fact { time, client, standing: true, seq: 0, tokens: 9, skills: 1, ..fact });
@@ -110,12 +126,21 @@ impl Run {
         stage(&owner, &opened.name, news.iter().map(Fact::event).collect()).await.unwrap();
         self.bench.check("staged", &questions()[0]).await;
         let made = commit(&owner, &opened.name, false).await.unwrap();
-        let within = |f: &&Fact| f.standing && f.time >= span.0 && f.time < span.1 && (client.is_empty() || f.client == client);
-        let taken: Vec<_> = if replace { self.bench.facts.iter().filter(within).map(|f| f.seq).collect() } else { Vec::new() };
+        let within = |f: &&Fact| {
+            f.standing && f.time >= span.0 && f.time < span.1 && (client.is_empty() || f.client == client)
+        };
+        let taken: Vec<_> = if replace {
+            self.bench.facts.iter().filter(within).map(|f| f.seq).collect()
+        } else {
+            Vec::new()
+        };
         self.bench.void(&taken);
         let stands = |id: &str| self.bench.facts.iter().any(|f| f.standing && f.id == id);
         let news: Vec<_> = news.into_iter().filter(|n| !stands(&n.id)).collect();
-        assert_eq!((made.taken_count, made.added_count), (i64::try_from(taken.len()).unwrap(), i64::try_from(news.len()).unwrap()));
+        assert_eq!(
+            (made.taken_count, made.added_count),
+            (i64::try_from(taken.len()).unwrap(), i64::try_from(news.len()).unwrap())
+        );
         let added = placed(&owner, &made.name, news).await;
         self.made.push(Made { name: made.name, taken, added: added.iter().map(|f| f.seq).collect() });
         self.bench.facts.extend(added);
@@ -126,7 +151,8 @@ impl Run {
             return;
         }
         // mostly the last: others are often built upon
-        let n = if self.random.below(3) == 0 { self.random.below(self.made.len()) } else { self.made.len() - 1 };
+        let n =
+            if self.random.below(3) == 0 { self.random.below(self.made.len()) } else { self.made.len() - 1 };
         match revert(&self.bench.owner(), &self.made[n].name).await {
             Ok(_) => {
                 let Made { taken, added, .. } = self.made.remove(n);
@@ -162,7 +188,10 @@ async fn corrected_at_random(engine: Engine) {
             4 | 5 => run.backfill().await,
             6 | 7 => run.revert().await,
             8 => run.bench.look().await,
-            _ => { run.bench.ingest(7).await; run.bench.roll().await; }
+            _ => {
+                run.bench.ingest(7).await;
+                run.bench.roll().await;
+            }
         }
         run.once();
         let question = &asked[run.random.below(asked.len())];

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use prost_types::Timestamp;
 use proto::usage::v1::{
-    AbandonUsageBackfillRequest, AmendUsageEventsRequest, CommitUsageBackfillRequest, CreateUsageBackfillRequest,
-    Dim, GetUsageCorrectionRequest, ListUsageCorrectionsRequest, Quantity, RevertUsageCorrectionRequest,
-    StageUsageEventsRequest, StageUsageEventsResponse, UsageAmendment, UsageCorrection, UsageEventRef,
-    VoidUsageEventsRequest, usage_correction_service_client::UsageCorrectionServiceClient,
+    AbandonUsageBackfillRequest, AmendUsageEventsRequest, CommitUsageBackfillRequest,
+    CreateUsageBackfillRequest, Dim, GetUsageCorrectionRequest, ListUsageCorrectionsRequest, Quantity,
+    RevertUsageCorrectionRequest, StageUsageEventsRequest, StageUsageEventsResponse, UsageAmendment,
+    UsageCorrection, UsageEventRef, VoidUsageEventsRequest,
+    usage_correction_service_client::UsageCorrectionServiceClient,
 };
 use tonic::{Request, Response, Status};
 
@@ -141,7 +142,8 @@ pub struct Named {
 
 fn pair(text: &str) -> std::result::Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
-    pair.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "write `NAME=VALUE`".to_owned())
+    pair.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| "write `NAME=VALUE`".to_owned())
 }
 
 fn client(link: Link) -> UsageCorrectionServiceClient<Link> {

@@ -1,6 +1,12 @@
 //! Sends usage events from a file: for gateways that write one, and for trying things out.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, io::Read as _, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use prost_reflect::DynamicMessage;
