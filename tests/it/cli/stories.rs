@@ -335,18 +335,11 @@ fn usage_is_corrected_after_a_look_at_what_would_change_and_written_into_a_file(
         let output = shell.run(code, &[line, &["-o", "json"]].concat());
         serde_json::from_slice(&output.stdout).unwrap_or_default()
     };
-    let open = [
-        "usage",
-        "backfill",
-        "open",
-        "--from",
-        "2026-01-01",
-        "--to",
-        "2100-01-01",
-        "--replace",
-        "--reason",
-        "lost",
-    ];
+    let now = kernel::clock::Clock::System.now();
+    let day = std::time::Duration::from_hours(24);
+    let (from, to) = (now.minus(day).to_string(), now.plus(day).to_string());
+    let span = ["--from", from.as_str(), "--to", to.as_str()];
+    let open = [&["usage", "backfill", "open"][..], &span, &["--replace", "--reason", "lost"]].concat();
     let opened = json(0, &open);
     let name = opened["name"].as_str().unwrap();
     shell.run(0, &["usage", "backfill", "send", name, "late"]);
