@@ -64,12 +64,8 @@ impl Fact {
         }
     }
 
-    fn named(&self, collection: &str, id: &str) -> String {
-        if id.is_empty() { String::new() } else { format!("{}/{collection}/{id}", world::ACME) }
-    }
-
     pub fn principal(&self) -> String {
-        self.named("principals", self.person)
+        named("principals", self.person)
     }
 
     fn group(&self, question: &Question) -> String {
@@ -79,11 +75,11 @@ impl Fact {
             _ => ("", ""),
         };
         let by = question.group_by.iter().map(|d| match d {
-            UsageDimension::Role => self.named("roles", role),
-            UsageDimension::Unit => self.named("units", unit),
+            UsageDimension::Role => named("roles", role),
+            UsageDimension::Unit => named("units", unit),
             UsageDimension::Principal => self.principal(),
             UsageDimension::Client => self.client.clone(),
-            UsageDimension::Unspecified => unreachable!("not asked for"),
+            UsageDimension::Unspecified => String::new(),
         });
         let dims = question
             .dims
@@ -91,6 +87,10 @@ impl Fact {
             .map(|d| if *d == "model" { self.model.clone() } else { self.plugin.clone() });
         by.chain(dims).collect::<Vec<_>>().join("|")
     }
+}
+
+fn named(collection: &str, id: &str) -> String {
+    if id.is_empty() { String::new() } else { format!("{}/{collection}/{id}", world::ACME) }
 }
 
 /// A question, and its answer by adding up.
@@ -148,7 +148,7 @@ impl Question {
                 UsageDimension::Unit => row.unit_name.clone(),
                 UsageDimension::Principal => row.principal.clone(),
                 UsageDimension::Client => row.client.clone(),
-                UsageDimension::Unspecified => unreachable!("not asked for"),
+                UsageDimension::Unspecified => String::new(),
             });
             let group = by.chain(row.dims.iter().map(|d| d.value.clone())).collect::<Vec<_>>().join("|");
             let events = if row.meter == "active_principals" { 0 } else { row.events };
