@@ -346,7 +346,7 @@ fn usage_is_corrected_after_a_look_at_what_would_change_and_written_into_a_file(
     // nobody is there to be asked: it says what would change, and changes nothing
     let asked = shell.run(2, &["usage", "backfill", "commit", name]);
     let said = String::from_utf8(asked.stderr).unwrap();
-    assert!(said.contains("adds 2 events") && said.contains("tokens.output"), "{said}");
+    assert!(said.contains("adds 2,") && said.contains("tokens.output"), "{said}");
     assert_eq!(json(0, &["usage", "query"])["rows"], json!([]));
     shell.run(0, &["usage", "backfill", "commit", name, "--yes"]);
     let made = json(0, &["usage", "void", "--source", "s", "--id", "a", "--reason", "twice", "--yes"]);

@@ -225,9 +225,9 @@ mod tests {
 
     use super::*;
 
-    fn stamp(text: &str) -> Option<prost_types::Timestamp> {
+    fn stamp(text: &str) -> prost_types::Timestamp {
         let time: Timestamp = text.parse().unwrap();
-        Some(prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() })
+        prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
     }
 
     fn asked(zone: &str) -> QueryUsageRequest {
@@ -247,8 +247,8 @@ mod tests {
             decimal_value: decimal.to_owned(),
             client: "codex".to_owned(),
             dims: vec![Dim { key: "plugin".to_owned(), value: plugin.to_owned() }],
-            start_time: stamp("2026-10-24T22:00:00Z"),
-            end_time: stamp("2026-10-25T23:00:00Z"),
+            start_time: Some(stamp("2026-10-24T22:00:00Z")),
+            end_time: Some(stamp("2026-10-25T23:00:00Z")),
             events: 3,
             ..UsageRow::default()
         }
