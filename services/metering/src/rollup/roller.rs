@@ -161,11 +161,10 @@ impl Roller {
         if !free && seen.holder != self.node {
             return Ok(None);
         }
-        let watermark =
-            Watermark { holder: self.node, fence: seen.fence + 1, lease_until: now.plus(LEASE), ..seen };
-        if store::watermark_put(&mut tx, tenant, seen.fence, &watermark).await? == 0 {
+        let lease = (self.node, now.plus(LEASE));
+        let Some(watermark) = store::watermark_take(&mut tx, tenant, seen.fence, lease).await? else {
             return Ok(None);
-        }
+        };
         tx.finish().await?;
         self.remember(tenant, watermark).await.map(Some)
     }

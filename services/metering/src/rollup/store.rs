@@ -84,6 +84,24 @@ pub async fn watermark_insert(db: &mut impl Executor, tenant: TenantId) -> Resul
     execute!(db, sqlx::query(query).bind(tenant).bind(Uuid::nil()))
 }
 
+/// Gives the lease that had `fence` to `holder`; returns the watermark as it is then, or none when somebody else was faster. What the
+/// last holder stored until this very moment is in it: it is not written over with what was read before.
+pub async fn watermark_take(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    fence: i64,
+    (holder, lease_until): (Uuid, Time),
+) -> Result<Option<Watermark>> {
+    let query = "UPDATE usage_watermark SET holder = $1, fence = fence + 1, lease_until = $2 WHERE tenant_id = $3 AND fence = $4 \
+         RETURNING sums_seq, sums_time, members_seq, members_time, holder, fence, lease_until";
+    on!(db, |c| sqlx::query_as(query)
+        .bind(holder)
+        .bind(lease_until)
+        .bind(tenant)
+        .bind(fence)
+        .fetch_optional(c))
+}
+
 /// Puts `to` in the place of the watermark whose fence is `fence`. Returns 0 when somebody else was faster.
 pub async fn watermark_put(
     db: &mut impl Executor,

@@ -127,9 +127,7 @@ fn shown(cell: &Cell<'_>, zone: Option<&TimeZone>) -> String {
     match (cell, zone) {
         (Cell::Time(None), _) => String::new(),
         (Cell::Time(Some(time)), None) => time.to_string(),
-        (Cell::Time(Some(time)), Some(zone)) => {
-            time.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string()
-        }
+        (Cell::Time(Some(time)), Some(zone)) => time.display_with_offset(zone.to_offset(*time)).to_string(),
         (Cell::Text(text), _) => safe(text).into_owned(),
         (Cell::Int(number), _) => number.to_string(),
     }
