@@ -91,6 +91,7 @@ fn name_in_acme(service: &str) -> Option<&'static str> {
         "DutyService" => "tenants/acme/dutyGrants/01a20000-0000-7000-8000-000000000000",
         "SinkService" => "tenants/acme/sinks/siem",
         "RetentionService" => "tenants/acme/retention",
+        "UsageCorrectionService" => "tenants/acme/usageCorrections/01a20000-0000-7000-8000-000000000000",
         _ => return None,
     })
 }

@@ -247,6 +247,8 @@ async fn tokens(world: &World) {
             let to = format!("{}/v1/usage/events", world.site.running.url());
             let answer = http::send(::http::Method::POST, &to, &headers, event.to_string()).await;
             assert_eq!(answer.json()["statuses"][0]["outcome"], "ACCEPTED", "{}", answer.text());
+            corrections(world, [1, answer.json()["statuses"][0]["seq"].as_str().unwrap().parse().unwrap()])
+                .await;
             for (signal, body) in other_telemetry() {
                 let url = world.site.running.url();
                 let answer =
@@ -278,6 +280,31 @@ fn other_telemetry() -> [(&'static str, Value); 2] {
             json!({"resourceSpans": [{"resource": resource("bot"), "scopeSpans": [{"spans": [span]}]}]}),
         ),
     ]
+}
+
+/// What is said anew about usage.
+async fn corrections(world: &World, seqs: [i64; 2]) {
+    let owner = &world.owner;
+    let rpc = |rpc: &str| format!("usage.v1.UsageCorrectionService/{rpc}");
+    let [first, second] = seqs.map(|seq| json!({"seq": seq.to_string()}));
+    let void = json!({"parent": world::ACME, "events": [first], "reason": "sent by a test"});
+    let made = call(owner, &rpc("VoidUsageEvents"), void).await;
+    call(owner, &rpc("RevertUsageCorrection"), json!({"name": made["name"], "reason": "it was not"})).await;
+    let amend = json!({"parent": world::ACME, "amendments": [{"event": second, "values": [{"key": "value", "value": "2"}]}], "reason": "two"});
+    call(owner, &rpc("AmendUsageEvents"), amend).await;
+    let frame = json!({"reason": "late", "rangeStartTime": "2026-11-01T00:00:00Z", "rangeEndTime": "2026-11-02T00:00:00Z"});
+    for verb in ["CommitUsageBackfill", "AbandonUsageBackfill"] {
+        let open = json!({"parent": world::ACME, "backfill": frame});
+        let name = call(owner, &rpc("CreateUsageBackfill"), open).await["name"].clone();
+        let event =
+            json!({"id": verb, "source": "s", "type": "t", "time": "2026-11-01T12:00:00Z", "value": "1"});
+        call(owner, &rpc("StageUsageEvents"), json!({"name": name, "events": [event]})).await;
+        let mut end = json!({"name": name});
+        if verb.starts_with("Abandon") {
+            end["reason"] = json!("not needed");
+        }
+        call(owner, &rpc(verb), end).await;
+    }
 }
 
 /// What is kept of the record, who may mirror it, and who leaves it.

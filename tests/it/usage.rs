@@ -10,6 +10,7 @@ use tonic::Status;
 
 mod adoption;
 mod captures;
+mod corrections;
 mod crash;
 pub mod expected;
 mod ingest;

@@ -27,6 +27,7 @@ const COLLECTIONS: &[&str] = &[
     "mirrorLinks",
     "legalHolds",
     "sinks",
+    "usageCorrections",
 ];
 
 /// A resource name in its parts.

@@ -3,8 +3,8 @@
 //! An event comes in by gRPC, as a CloudEvent ([`event`]) or as telemetry of an assistant ([`http`], [`grpc`], [`otlp`], [`client`]); whichever way, it
 //! ends in [`event::ops`] and in a group commit ([`event::writer`]). The roller ([`rollup`]) sums events up behind it, and a
 //! question ([`query`]) is answered from the rollups and the events that are not in them yet. [`claim`] decides which of several
-//! ways to tell the same counts, [`observation`] keeps what telemetry says besides.
-//! [`adoption`] says who is active and how far people came.
+//! ways to tell the same counts, [`observation`] keeps what telemetry says besides, [`correction`] takes events back and puts
+//! others in, [`adoption`] says who is active and how far people came.
 
 #![cfg_attr(
     test,
@@ -21,12 +21,15 @@ use std::sync::Arc;
 
 use entitlement::Policies;
 use kernel::{Kernel, authz::Action};
-use proto::usage::v1::usage_service_server::UsageServiceServer;
+use proto::usage::v1::{
+    usage_correction_service_server::UsageCorrectionServiceServer, usage_service_server::UsageServiceServer,
+};
 use tonic::service::RoutesBuilder;
 
 pub mod adoption;
 pub mod claim;
 pub mod client;
+pub mod correction;
 pub mod event;
 pub mod grpc;
 pub mod http;
@@ -61,7 +64,12 @@ const FIGURES: &[Action] = &[
 
 /// What usage can be asked for, events included.
 pub fn actions() -> impl Iterator<Item = &'static Action> {
-    FIGURES.iter().chain(http::ACTIONS).chain(observation::ops::ACTIONS).chain(meter::ops::ACTIONS)
+    FIGURES
+        .iter()
+        .chain(http::ACTIONS)
+        .chain(observation::ops::ACTIONS)
+        .chain(meter::ops::ACTIONS)
+        .chain(correction::ops::ACTIONS)
 }
 
 /// Adds this slice's services.
@@ -78,5 +86,7 @@ pub fn add_services(
         writer: Arc::clone(writer),
     };
     routes.add_service(UsageServiceServer::new(usage).max_decoding_message_size(limit));
+    let corrections = correction::rpc::CorrectionRpc { kernel: Arc::clone(kernel) };
+    routes.add_service(UsageCorrectionServiceServer::new(corrections).max_decoding_message_size(limit));
     grpc::add_services(routes, writer);
 }

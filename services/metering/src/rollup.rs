@@ -6,5 +6,6 @@
 pub mod book;
 pub mod fold;
 pub mod roller;
+pub mod stale;
 pub mod store;
 pub mod verify;

@@ -113,10 +113,10 @@ impl UsageService for UsageRpc {
         request: Request<pb::ListUsageEventsRequest>,
     ) -> Result<Response<pb::ListUsageEventsResponse>, Status> {
         self.kernel
-            .serve(
-                request,
-                |ctx, r| async move { event::list::events(&ctx, &r.parent, &list_query!(r)).await },
-            )
+            .serve(request, |ctx, r| async move {
+                let of = (r.taken_by.as_str(), r.added_by.as_str());
+                event::list::events(&ctx, &r.parent, of, &list_query!(r)).await
+            })
             .await
     }
 

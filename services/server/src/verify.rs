@@ -39,7 +39,12 @@ pub async fn run(config: Config, tenant: Option<&str>) -> Result<ExitCode, Start
 
 /// One line for a tenant that agrees; what differs for one that does not.
 fn print(tenant: &str, report: &Report) {
-    let Report { events, rollups, count, differences } = report;
+    let Report { events, rollups, count, differences, stale } = report;
+    if *stale > 0 {
+        println!(
+            "{tenant}: {stale} days were corrected and are derived again when the server runs; they are left out"
+        );
+    }
     if report.agrees() {
         println!("{tenant}: {rollups} rollups agree with {events} events");
         return;

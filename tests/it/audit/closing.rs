@@ -40,6 +40,9 @@ async fn call(by: &Caller, rpc: &str, request: Value) -> Value {
 
 /// A client with something in every table.
 async fn busy(site: Site) -> World {
+    // nothing is rolled up: days that were corrected would not wait to be
+    let still = [("usage.rollup_interval_ms", "3600000".to_owned())];
+    let site = Site::start_with(site.engine, &still).await;
     let world = peopled(site).await;
     let owner = &world.owner;
     for (id, parent) in [("north", ""), ("coast", "tenants/acme/units/north")] {
@@ -93,7 +96,7 @@ async fn busy(site: Site) -> World {
 }
 
 /// What only comes of telemetry of a certain kind, and with time.
-const USAGE: [&str; 11] = [
+const USAGE: [&str; 16] = [
     "INSERT INTO usage_watermark (tenant_id, sums_seq, sums_time, members_seq, members_time, holder, fence, lease_until) \
      SELECT id, 0, 0, 0, 0, id, 0, 0 FROM tenant WHERE 1 = 1 ON CONFLICT DO NOTHING",
     "INSERT INTO usage_series (tenant_id, id, meter, version, client, dims) SELECT id, 999, 'm', 1, 'c', '{}' FROM tenant",
@@ -114,6 +117,15 @@ const USAGE: [&str; 11] = [
      SELECT id, id, 'c', 'h', id, '', 1, 1 FROM tenant",
     "INSERT INTO settings_observation (tenant_id, id, client, principal_id, resolved_sha256, sources, helper_state, first_time, \
      last_time) SELECT id, id, 'c', id, '', '', '', 1, 1 FROM tenant",
+    "INSERT INTO usage_correction (tenant_id, id, kind, state, reason, actor, client, source, replaces, staged_next, staged_count, \
+     taken_count, added_count, skipped_count, effects, end_reason, end_actor, revision, create_time, update_time) \
+     SELECT id, id, 'backfill', 'staged', 'r', 'a', '', '', FALSE, 2, 1, 0, 0, 0, '[]', '', '', 1, 1, 1 FROM tenant",
+    "INSERT INTO usage_staged (tenant_id, correction_id, n, dedupe_key, own_key, payload_key, source, event_id, event_type, client, time, \
+     ingest_time, dims, amounts) SELECT id, id, 1, sha256, sha256, sha256, 's', 'e', 't', 'c', 1, 1, '{}', '{}' \
+     FROM tenant CROSS JOIN (SELECT payload_sha256 AS sha256 FROM request_result LIMIT 1) AS k",
+    "INSERT INTO usage_void (tenant_id, seq, correction_id, void_time) SELECT id, 999, id, 1 FROM tenant",
+    "INSERT INTO usage_event_again (tenant_id, seq, dedupe_key) SELECT tenant_id, 999, dedupe_key FROM usage_staged",
+    "INSERT INTO usage_stale_day (tenant_id, day, mark) SELECT id, 0, id FROM tenant",
 ];
 
 async fn sql(site: &Site, text: &'static str) {

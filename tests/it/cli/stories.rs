@@ -319,3 +319,64 @@ fn rules_are_exported_compared_and_previewed_in_words() {
     assert!(refused.contains("rules.yaml") && refused.contains("unknown variant `deny`"), "{refused}");
     shell.error(2, &["policy", "preview"]);
 }
+
+#[test]
+fn usage_is_corrected_after_a_look_at_what_would_change_and_written_into_a_file() {
+    let shell = Shell::open();
+    shell.run(0, &["principal", "create", "maria", "--display-name", "Maria"]);
+    let event = |id: &str, tokens: u32| {
+        let time = kernel::clock::Clock::System.now().to_string();
+        json!({"id": id, "source": "s", "type": "t", "subject": "maria", "time": time,
+            "values": [{"key": "tokens.output", "value": tokens.to_string()}], "dims": [{"key": "plugin", "value": "=1+1"}]})
+        .to_string()
+    };
+    std::fs::write(shell.dir.path().join("late"), format!("{}\n{}\n", event("a", 5), event("b", 7))).unwrap();
+    let json = |code: i32, line: &[&str]| -> Value {
+        let output = shell.run(code, &[line, &["-o", "json"]].concat());
+        serde_json::from_slice(&output.stdout).unwrap_or_default()
+    };
+    let now = kernel::clock::Clock::System.now();
+    let day = std::time::Duration::from_hours(24);
+    let (from, to) = (now.minus(day).to_string(), now.plus(day).to_string());
+    let span = ["--from", from.as_str(), "--to", to.as_str()];
+    let open = [&["usage", "backfill", "open"][..], &span, &["--replace", "--reason", "lost"]].concat();
+    let opened = json(0, &open);
+    let name = opened["name"].as_str().unwrap();
+    shell.run(0, &["usage", "backfill", "send", name, "late"]);
+    // nobody is there to be asked: it says what would change, and changes nothing
+    let asked = shell.run(2, &["usage", "backfill", "commit", name]);
+    let said = String::from_utf8(asked.stderr).unwrap();
+    assert!(said.contains("adds 2,") && said.contains("tokens.output"), "{said}");
+    assert_eq!(json(0, &["usage", "query"])["rows"], json!([]));
+    shell.run(0, &["usage", "backfill", "commit", name, "--yes"]);
+    let made = json(0, &["usage", "void", "--source", "s", "--id", "a", "--reason", "twice", "--yes"]);
+    assert_eq!(made["takenCount"], "1");
+    let seq = json(0, &["usage", "events", "--filter", "state = standing"])["events"][0]["seq"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    shell.run(0, &["usage", "amend", &seq, "--value", "tokens.output=9", "--reason", "nine", "--yes"]);
+    shell.run(0, &["usage", "revert", made["name"].as_str().unwrap(), "--reason", "once", "--yes"]);
+    let taken = json(0, &["usage", "events", "--taken-by", made["name"].as_str().unwrap()]);
+    assert_eq!(taken["events"][0]["id"], "a");
+    let states = json(0, &["usage", "corrections"]);
+    let states: Vec<_> =
+        states["usageCorrections"].as_array().unwrap().iter().map(|c| c["state"].as_str().unwrap()).collect();
+    assert_eq!(
+        states,
+        [
+            "USAGE_CORRECTION_STATE_COMMITTED",
+            "USAGE_CORRECTION_STATE_REVERTED",
+            "USAGE_CORRECTION_STATE_COMMITTED"
+        ]
+    );
+    let query = ["usage", "query", "--meter", "tokens.output", "--by", "plugin"];
+    for (format, file) in [("csv", "f.csv"), ("parquet", "f.parquet")] {
+        shell.run(0, &[&query[..], &["--format", format, "--out", file]].concat());
+    }
+    let text = std::fs::read_to_string(shell.dir.path().join("f.csv")).unwrap();
+    assert_eq!(text.lines().nth(1).unwrap(), ",,tokens.output,'=1+1,14,tokens,14,2", "{text}");
+    let read = rows(&shell.dir.path().join("f.parquet"));
+    assert!(read.len() == 1 && read[0].contains("value: 14"), "{read:?}");
+    shell.run(2, &[&query[..], &["--format", "csv"]].concat());
+}

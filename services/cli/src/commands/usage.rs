@@ -1,9 +1,13 @@
 //! `provost usage`.
 
 mod adoption;
+mod correction;
+mod export;
 mod seen;
 mod send;
 mod trend;
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use prost_types::Timestamp;
@@ -12,13 +16,15 @@ use proto::usage::v1::{QueryUsageRequest, usage_service_client::UsageServiceClie
 use crate::{
     app::App,
     args::{WatchArgs, choice, time},
-    client::{Link, MAX_ANSWER_BYTES},
+    client::{Link, MAX_ANSWER_BYTES, Repeat},
     error::{Exit, Result},
     names::beside,
     output::{Answer, Format, reflect},
 };
 use adoption::{Adoption, Portfolio};
-use seen::Seen;
+use correction::{Amend, Backfill, Named, Revert, Void};
+use export::FileFormat;
+use seen::{Events, Seen};
 use send::Send;
 
 /// Verbs of usage.
@@ -46,9 +52,9 @@ pub enum Command {
     Send(Send),
     /// List the events behind figures
     ///
-    /// Filter by `seq`, `time`, `type`, `source`, `id`, `client`, `principal`, `role`, `role_family`, `unit`, `plugin`;
+    /// Filter by `seq`, `time`, `type`, `source`, `id`, `client`, `principal`, `role`, `role_family`, `unit`, `plugin`, `state`;
     /// order by `seq`. What is behind a figure: `time >= "2026-11-02T00:00:00Z" AND time < "2026-11-09T00:00:00Z" AND role_family = developer`.
-    Events(Seen),
+    Events(Events),
     /// List events that were sent to be counted and are not
     ///
     /// Filter by `ingest_time`, `code`, `field`, `type`, `source`, `id`, `principal`; order by `ingest_time`.
@@ -67,6 +73,21 @@ pub enum Command {
     /// Filter by `principal`, `client`, `resolved_sha256`, `sources`, `helper_state`, `first_time`, `last_time`; order by
     /// `principal`, `client`, `resolved_sha256`, `first_time`, `last_time`.
     Settings(Seen),
+    /// Take events back; says what would change before it asks
+    Void(Void),
+    /// Take an event back and put one with other figures in its place
+    Amend(Amend),
+    /// Put events into the past, all at one moment, and replace those that are there
+    #[command(subcommand)]
+    Backfill(Backfill),
+    /// Undo a correction
+    Revert(Revert),
+    /// Show a correction
+    Correction(Named),
+    /// List corrections
+    ///
+    /// Filter by `kind`, `state`, `actor`, `reason`, `client`, `source`, `create_time`, `commit_time`; order by `create_time`.
+    Corrections(Seen),
 }
 
 /// What to sum.
@@ -102,6 +123,12 @@ pub struct Query {
     /// Until when, exclusive
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<Timestamp>,
+    /// Write the figures into a file, as this
+    #[arg(long, requires = "out", conflicts_with = "watch")]
+    format: Option<FileFormat>,
+    /// The file
+    #[arg(long, value_name = "FILE", requires = "format")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     watch: WatchArgs,
 }
@@ -123,6 +150,12 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         Command::Unapproved(of) => return seen::unapproved(&of, app).await,
         Command::Plugins(of) => return seen::plugins(&of, app).await,
         Command::Settings(of) => return seen::settings(&of, app).await,
+        Command::Void(args) => return correction::void(args, app).await,
+        Command::Amend(args) => return correction::amend(args, app).await,
+        Command::Backfill(verb) => return correction::backfill(verb, app).await,
+        Command::Revert(args) => return correction::revert(args, app).await,
+        Command::Correction(of) => return correction::get(&of, app).await,
+        Command::Corrections(of) => return correction::list(&of, app).await,
     };
     let parent = app.names.tenant(args.parent.as_deref())?;
     let principal =
@@ -140,6 +173,13 @@ pub async fn run(command: Command, app: &mut App<'_, '_>) -> Result<Exit> {
         filter: args.filter,
     };
     let rpc = async |l, r| client(l).query_usage(r).await;
+    if let (Some(format), Some(out)) = (args.format, args.out) {
+        let answer = app.client()?.call(Repeat::Safe, &request, rpc).await?;
+        export::write(format, &out, &request, &answer)?;
+        answer.warnings.iter().for_each(|warning| app.console.note(warning));
+        app.console.note(&format!("{} rows are in `{}`", answer.rows.len(), out.display()));
+        return Ok(Exit::OK);
+    }
     if args.watch.watch || app.format() != Format::Table {
         return app.read(args.watch.watch, request, rpc).await;
     }

@@ -41,8 +41,8 @@ named! {
     unit: ListUnitsResponse, Unit;
     usage: IngestResponse, ListDormantEntitlementsResponse, ListMetersResponse, ListPluginSightingsResponse,
         ListPortfolioAdoptionResponse, QueryAdoptionResponse, ListSettingsObservationsResponse,
-        ListUnapprovedPluginsResponse, ListUsageEventsResponse, ListUsageRejectsResponse, Meter,
-        QueryUsageResponse;
+        ListUnapprovedPluginsResponse, ListUsageCorrectionsResponse, ListUsageEventsResponse, ListUsageRejectsResponse,
+        Meter, QueryUsageResponse, StageUsageEventsResponse, UsageCorrection, UsageEffect;
 }
 
 /// The columns of a table of `message`s, as field names; columns without any value are left out. Empty for a message that
@@ -185,8 +185,20 @@ pub fn columns(message: &str) -> &'static [&'static str] {
             "description",
         ],
         "provost.usage.v1.StoredUsageEvent" => {
-            &["seq", "time", "type", "client", "principal", "role", "values", "dims", "id"]
+            &["seq", "time", "type", "client", "principal", "role", "values", "dims", "id", "void_time"]
         }
+        "provost.usage.v1.UsageCorrection" => &[
+            "name",
+            "kind",
+            "state",
+            "reason",
+            "actor",
+            "range_start_time",
+            "range_end_time",
+            "taken_count",
+            "added_count",
+            "create_time",
+        ],
         "provost.usage.v1.UsageReject" => {
             &["ingest_time", "code", "field", "message", "source", "id", "principal", "seq"]
         }

@@ -14,11 +14,11 @@ use super::{
 };
 use crate::{
     meter::Meter,
-    query::collect::Place,
+    query::{collect::Place, store::event_list_by_time, window::Span},
     rollup::{
         self,
         book::Book,
-        fold::{DAY, Level},
+        fold::{DAY, Level, Raw},
     },
 };
 
@@ -59,6 +59,9 @@ impl Uses {
                 let span = (Time::from_micros(from), Time::from_micros(until));
                 for row in rollup::store::rollup_list(db, place.tenant, meter, Level::Day, span, None).await?
                 {
+                    if place.stale.contains(&row.bucket) {
+                        continue;
+                    }
                     if let Some(plugin) = book.get(row.series_id).and_then(|s| s.dims.get("plugin")) {
                         uses.put(plugin, row.bucket, &row.cell()?.members);
                     }
@@ -66,8 +69,31 @@ impl Uses {
                 from = until;
             }
         }
+        uses.stale(db, meter, place, book).await?;
         uses.tail(db, meter, place, book).await?;
         Ok(uses)
+    }
+
+    /// Days that a correction touched, from their events.
+    async fn stale(
+        &mut self,
+        db: &mut impl Executor,
+        meter: &Meter,
+        place: &Place<'_>,
+        book: &mut Book,
+    ) -> Result<()> {
+        for start in &place.stale {
+            let span = Span { start: *start, end: Time::from_micros(start.micros() + DAY) };
+            let mut after = (i64::MIN, 0);
+            loop {
+                let (tenant, below) = (place.tenant, place.mark.members_seq);
+                let events = event_list_by_time(db, tenant, false, span, below, after, PAGE).await?;
+                let Some(last) = events.last() else { break };
+                after = (last.time.micros(), last.seq);
+                self.add(meter, &events, book);
+            }
+        }
+        Ok(())
     }
 
     async fn tail(
@@ -81,17 +107,21 @@ impl Uses {
         while from < place.head {
             let until = place.head.min(from + PAGE);
             let events = rollup::store::raw_list(db, place.tenant, false, (from, until)).await?;
-            self.read += events.len() as u64;
-            for event in &events {
-                let Some(principal) = event.principal_id else { continue };
-                let (series, member) = (book.series(meter, event, &event.dims()), book.member(principal));
-                if let Some(plugin) = book.get(series).and_then(|s| s.dims.get("plugin")) {
-                    self.put(plugin, event.time, &RoaringBitmap::from_iter([member]));
-                }
-            }
+            self.add(meter, &events, book);
             from = until;
         }
         Ok(())
+    }
+
+    fn add(&mut self, meter: &Meter, events: &[Raw], book: &mut Book) {
+        self.read += events.len() as u64;
+        for event in events {
+            let Some(principal) = event.principal_id else { continue };
+            let (series, member) = (book.series(meter, event, &event.dims()), book.member(principal));
+            if let Some(plugin) = book.get(series).and_then(|s| s.dims.get("plugin")) {
+                self.put(plugin, event.time, &RoaringBitmap::from_iter([member]));
+            }
+        }
     }
 
     fn put(&mut self, plugin: &str, time: Time, members: &RoaringBitmap) {

@@ -1,6 +1,6 @@
 //! The use cases of a tenant's adoption.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use entitlement::{Policies, decision::live::Loaded};
 use kernel::{
@@ -55,6 +55,8 @@ pub struct Ledger {
     /// Names of what principals are told apart by.
     pub names: Directory,
     meter: Arc<Meter>,
+    /// Days whose rollups are not what the events say.
+    stale: BTreeSet<Time>,
     /// Series and members by number, once they are read.
     book: Option<Book>,
     read: u64,
@@ -69,9 +71,10 @@ impl Ledger {
         let mark = rollup::store::watermark_get(&mut db, tenant).await?.unwrap_or_default();
         let names = query::ops::directory(&mut db, tenant).await?;
         let meters = meter::store::meters_of(&mut db, tenant, head.meters).await?;
+        let stale = rollup::stale::days_of(&mut db, tenant).await?;
         let meter = meter::find(ACTIVE_PRINCIPALS).and_then(|m| meters.get(m.number)).cloned();
         let meter = meter.ok_or_else(|| Error::internal("no meter of active principals"))?;
-        Ok(Self { db, tenant, mark, head: head.next_seq, meters, names, meter, book: None, read: 0 })
+        Ok(Self { db, tenant, mark, head: head.next_seq, meters, names, meter, stale, book: None, read: 0 })
     }
 
     /// All series and members; read once, and not at all for what needs none of them.
@@ -90,7 +93,10 @@ impl Ledger {
     /// Whether a question is answered by sums of everything together alone.
     fn is_plain(&self, windows: &[Span], group_by: &[Dimension]) -> bool {
         let whole = |span: &Span| [span.start, span.end].iter().all(|t| t.micros().rem_euclid(QUARTER) == 0);
-        group_by.is_empty() && self.mark.members_seq >= self.head && windows.iter().all(whole)
+        group_by.is_empty()
+            && self.stale.is_empty()
+            && self.mark.members_seq >= self.head
+            && windows.iter().all(whole)
     }
 
     /// Who was active, by window and group.
@@ -105,8 +111,8 @@ impl Ledger {
             filter: Filter::default(),
             principal: None,
         };
-        let Self { db, tenant, mark, head, meters, names, meter, .. } = self;
-        let place = Place { tenant: *tenant, mark: *mark, head: *head, names, meters };
+        let Self { db, tenant, mark, head, meters, names, meter, stale, .. } = self;
+        let place = Place { tenant: *tenant, mark: *mark, head: *head, names, meters, stale: stale.clone() };
         let (members, grown, read) = Collect::members(db, &query, meter, &place, book).await?;
         if !plain {
             self.book = Some(grown);
@@ -129,8 +135,8 @@ impl Ledger {
     /// Where people stand who may use plugins.
     pub async fn activation(&mut self, loaded: &Loaded, now: Time) -> Result<Activation> {
         let mut book = self.book().await?;
-        let Self { db, tenant, mark, head, meters, names, meter, read, .. } = self;
-        let place = Place { tenant: *tenant, mark: *mark, head: *head, names, meters };
+        let Self { db, tenant, mark, head, meters, names, meter, stale, read, .. } = self;
+        let place = Place { tenant: *tenant, mark: *mark, head: *head, names, meters, stale: stale.clone() };
         let uses = Uses::load(db, meter, &place, &mut book, now).await?;
         *read = uses.read.max(*read);
         let people = store::person_list(db, *tenant).await?;

@@ -1,7 +1,7 @@
 //! The events behind a figure, and those that were refused: what a number drills down to.
 
 use kernel::{
-    Ctx, Result,
+    Ctx, Error, Result,
     authz::{Action, Class},
     clock::Time,
     db::{
@@ -9,12 +9,14 @@ use kernel::{
         list::{ListQuery, ListSpec, Page, list},
     },
     filter::{Field, Kind, Value},
-    ids::TenantId,
+    ids::{TenantId, clip},
+    name::parse_uuid,
     page::PageKey,
     scope::ScopeKind,
 };
 use proto::usage::v1 as pb;
 use tenancy::role::model::RoleFamily;
+use uuid::Uuid;
 
 use super::model::CONFLICT;
 
@@ -26,13 +28,24 @@ pub const EVENTS: Action = action("provost.usage.v1.UsageService/ListUsageEvents
 /// Lists refused events.
 pub const REJECTS: Action = action("provost.usage.v1.UsageService/ListUsageRejects", "list_rejects");
 
+macro_rules! events_from {
+    ($first:literal) => {
+        concat!(
+            $first,
+            " LEFT JOIN principal p ON p.scope_id = e.tenant_id AND p.id = e.principal_id \
+             LEFT JOIN role r ON r.tenant_id = e.tenant_id AND r.id = e.role_id \
+             LEFT JOIN unit u ON u.tenant_id = e.tenant_id AND u.id = e.unit_id \
+             LEFT JOIN usage_void v ON v.tenant_id = e.tenant_id AND v.seq = e.seq AND v.undone_time IS NULL"
+        )
+    };
+}
+
 const LIST_EVENTS: ListSpec = ListSpec {
     name: "usage_events",
     columns: "e.seq, e.source, e.event_id, e.event_type, e.client, e.time, e.ingest_time, e.dims, e.amounts, e.attributes, \
-              COALESCE(p.slug, '') AS principal, COALESCE(r.slug, '') AS role, COALESCE(u.slug, '') AS unit",
-    from: "usage_event e LEFT JOIN principal p ON p.scope_id = e.tenant_id AND p.id = e.principal_id \
-           LEFT JOIN role r ON r.tenant_id = e.tenant_id AND r.id = e.role_id \
-           LEFT JOIN unit u ON u.tenant_id = e.tenant_id AND u.id = e.unit_id",
+              COALESCE(p.slug, '') AS principal, COALESCE(r.slug, '') AS role, COALESCE(u.slug, '') AS unit, \
+              v.correction_id AS void_id, v.void_time, e.correction_id, e.replaces_seq",
+    from: events_from!("usage_event e"),
     // places are never equal, so nothing has to break ties
     id: "e.tenant_id",
     fields: &[
@@ -47,9 +60,21 @@ const LIST_EVENTS: ListSpec = ListSpec {
         Field::words("role_family", "COALESCE(r.family, 'unspecified')", &RoleFamily::WORDS),
         Field::member("plugin", "e.dims"),
         Field::text("unit", "COALESCE(u.slug, '')").unsorted(),
+        Field::words(
+            "state",
+            "CASE WHEN v.seq IS NULL THEN 'standing' ELSE 'void' END",
+            &["standing", "void"],
+        ),
     ],
     order: "seq",
     deleted: "",
+};
+
+/// Those that a correction took back, also when it was reverted since. What it added are events with its id.
+const LIST_TAKEN: ListSpec = ListSpec {
+    name: "usage_events_taken",
+    from: events_from!("usage_void w JOIN usage_event e ON e.tenant_id = w.tenant_id AND e.seq = w.seq"),
+    ..LIST_EVENTS
 };
 
 const LIST_REJECTS: ListSpec = ListSpec {
@@ -87,6 +112,10 @@ pub struct Listed {
     principal: String,
     role: String,
     unit: String,
+    void_id: Option<Uuid>,
+    void_time: Option<Time>,
+    correction_id: Option<Uuid>,
+    replaces_seq: Option<i64>,
 }
 
 /// A refused event, with the name of its sender.
@@ -103,14 +132,53 @@ pub struct Rejected {
     principal: String,
 }
 
+/// Which events of a tenant are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Of {
+    /// All.
+    #[default]
+    All,
+    /// Those that a correction took back.
+    TakenBy(Uuid),
+    /// Those that a correction added.
+    AddedBy(Uuid),
+}
+
+impl Of {
+    /// Of a tenant's corrections, by name; empty for none.
+    pub fn named(parent: &str, taken_by: &str, added_by: &str) -> Result<Self> {
+        let id = |field: &str, name: &str| {
+            let (home, id) = parse_uuid(field, "usageCorrections", name)?;
+            if home == parent { Ok(id) } else { Err(Error::not_found("usage correction", clip(name))) }
+        };
+        match (taken_by, added_by) {
+            ("", "") => Ok(Self::All),
+            (name, "") => id("taken_by", name).map(Self::TakenBy),
+            ("", name) => id("added_by", name).map(Self::AddedBy),
+            _ => Err(Error::invalid("added_by", "is given together with `taken_by`; ask for one of them")),
+        }
+    }
+}
+
 /// SQL of the list of events.
 pub async fn event_list(
     db: &mut impl Executor,
     tenant: TenantId,
+    of: Of,
     query: &ListQuery,
     key: &PageKey,
 ) -> Result<Page<Listed>> {
-    list(db, &LIST_EVENTS, &[("e.tenant_id", Value::Id(tenant.0))], query, key).await
+    let own = ("e.tenant_id", Value::Id(tenant.0));
+    match of {
+        Of::All => list(db, &LIST_EVENTS, &[own], query, key).await,
+        Of::AddedBy(id) => {
+            list(db, &LIST_EVENTS, &[own, ("e.correction_id", Value::Id(id))], query, key).await
+        }
+        Of::TakenBy(id) => {
+            let keys = [("w.tenant_id", Value::Id(tenant.0)), ("w.correction_id", Value::Id(id))];
+            list(db, &LIST_TAKEN, &keys, query, key).await
+        }
+    }
 }
 
 /// SQL of the list of refused events.
@@ -124,10 +192,17 @@ pub async fn reject_list(
 }
 
 /// The events of `parent`, in the order of their places.
-pub async fn events(ctx: &Ctx, parent: &str, query: &ListQuery) -> Result<pb::ListUsageEventsResponse> {
+pub async fn events(
+    ctx: &Ctx,
+    parent: &str,
+    (taken_by, added_by): (&str, &str),
+    query: &ListQuery,
+) -> Result<pb::ListUsageEventsResponse> {
     let scope = ctx.tenant("parent", parent).await?;
     ctx.authorize(EVENTS, &scope).await?;
-    let page = event_list(&mut ctx.read().await?, scope.tenant()?.id, query, &ctx.kernel().page_key).await?;
+    let of = Of::named(parent, taken_by, added_by)?;
+    let (tenant, key) = (scope.tenant()?.id, &ctx.kernel().page_key);
+    let page = event_list(&mut ctx.read().await?, tenant, of, query, key).await?;
     let page = page.map(|event| event.message(parent));
     Ok(pb::ListUsageEventsResponse { events: page.items, next_page_token: page.next_page_token })
 }
@@ -151,6 +226,8 @@ impl Listed {
             serde_json::from_str(&self.dims).unwrap_or_default();
         let amounts: std::collections::BTreeMap<String, serde_json::Value> =
             serde_json::from_str(&self.amounts).unwrap_or_default();
+        let correction =
+            |id: Option<Uuid>| id.map_or_else(String::new, |id| format!("{parent}/usageCorrections/{id}"));
         let value = |(key, value): (String, serde_json::Value)| {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             pb::Quantity { key, value }
@@ -169,6 +246,10 @@ impl Listed {
             dims: dims.into_iter().map(|(key, value)| pb::Dim { key, value }).collect(),
             values: amounts.into_iter().map(value).collect(),
             attributes: self.attributes,
+            void_correction: correction(self.void_id),
+            void_time: self.void_time.map(Into::into),
+            correction: correction(self.correction_id),
+            replaces_seq: self.replaces_seq.unwrap_or_default(),
         }
     }
 }

@@ -203,6 +203,11 @@ impl Window {
         }
     }
 
+    /// From `oldest` to `newest`.
+    pub fn of(oldest: Time, newest: Time) -> Self {
+        Self { oldest, newest }
+    }
+
     /// Refuses what is outside.
     pub fn check(&self, time: Time) -> Result<(), Rejection> {
         if time < self.oldest {

@@ -60,7 +60,7 @@ pub async fn usage_ingest(
         return Ok(Vec::new());
     }
     let window = Window::around(ctx.now(), &ctx.kernel().config.usage);
-    let mut holders = Holders { ctx: Arc::clone(ctx), tenant: tenant.id, known: HashMap::new() };
+    let mut holders = Holders::own(ctx, tenant.id);
     let mut checked = Vec::with_capacity(items.len());
     for item in items {
         checked.push(match item {
@@ -141,14 +141,29 @@ fn sessions(tenant: TenantId, items: &[Result<Checked, Refused>]) -> Vec<Checked
 }
 
 /// To whom events are attributed, each principal looked up once a request.
-struct Holders {
+pub(crate) struct Holders {
     ctx: Arc<Ctx>,
+    scope: Scope,
     tenant: TenantId,
+    /// The one principal to whom everything is attributed; none where events may name anybody.
+    only: Option<(PrincipalId, Slug)>,
     known: HashMap<String, Result<Holder, Rejection>>,
 }
 
 impl Holders {
-    async fn of(&mut self, subject: &str) -> Result<Result<Holder, Rejection>> {
+    /// Those for whom the credential may send: everybody, or the one whose it is.
+    fn own(ctx: &Arc<Ctx>, tenant: TenantId) -> Self {
+        let caller = ctx.caller();
+        let only = caller.principal.as_ref().map(|p| (p.id, p.slug.clone()));
+        Self { scope: caller.home.clone(), only, ctx: Arc::clone(ctx), tenant, known: HashMap::new() }
+    }
+
+    /// Everybody in the tenant that `scope` is.
+    pub(crate) fn free(ctx: &Arc<Ctx>, scope: Scope, tenant: TenantId) -> Self {
+        Self { scope, only: None, ctx: Arc::clone(ctx), tenant, known: HashMap::new() }
+    }
+
+    pub(crate) async fn of(&mut self, subject: &str) -> Result<Result<Holder, Rejection>> {
         if let Some(known) = self.known.get(subject) {
             return Ok(known.clone());
         }
@@ -159,20 +174,17 @@ impl Holders {
 
     async fn find(&self, subject: &str) -> Result<Result<Holder, Rejection>> {
         let slug = match subject.rsplit_once('/') {
-            Some((head, slug)) if head == format!("{}/principals", self.ctx.caller().home) => slug,
+            Some((head, slug)) if head == format!("{}/principals", self.scope) => slug,
             Some(_) => return Ok(Err(stranger(subject))),
             None => subject,
         };
-        if let Some(own) = &self.ctx.caller().principal {
-            if !slug.is_empty() && slug != own.slug.as_str() {
-                let message = format!(
-                    "names `{}`; the token is of `{}`, leave `subject` empty",
-                    clip(subject),
-                    own.slug
-                );
+        if let Some((id, own)) = &self.only {
+            if !slug.is_empty() && slug != own.as_str() {
+                let message =
+                    format!("names `{}`; the token is of `{}`, leave `subject` empty", clip(subject), own);
                 return Ok(Err(Rejection::of(Code::Subject, "subject", message)));
             }
-            return self.holder(own.id, own.slug.as_str()).await.map(Ok);
+            return self.holder(*id, own.as_str()).await.map(Ok);
         }
         if slug.is_empty() {
             return Ok(Ok(Holder::default()));
@@ -198,7 +210,7 @@ impl Holders {
     where
         F: Future<Output = Result<Option<Holder>>>,
     {
-        self.ctx.row(USAGE_HOLDER, &self.ctx.caller().home, slug, load).await.map(|holder| *holder)
+        self.ctx.row(USAGE_HOLDER, &self.scope, slug, load).await.map(|holder| *holder)
     }
 }
 

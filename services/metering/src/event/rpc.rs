@@ -48,7 +48,7 @@ async fn answer(writer: &Writer, ctx: &Arc<Ctx>, batch: pb::IngestRequest) -> Re
 }
 
 /// An event as it came over gRPC.
-fn read(event: pb::UsageEvent, now: Time) -> Result<Incoming, Refused> {
+pub(crate) fn read(event: pb::UsageEvent, now: Time) -> Result<Incoming, Refused> {
     let pb::UsageEvent { id, source, r#type, subject, time, client, value, values, dims } = event;
     let (timed, time) = (time.is_some(), time.map_or(Ok(now), Time::try_from));
     let mut event = UsageEvent {
@@ -101,7 +101,8 @@ pub fn quantities(
     Ok(values)
 }
 
-fn status(status: &Status) -> pb::EventStatus {
+/// An outcome on the wire.
+pub(crate) fn status(status: &Status) -> pb::EventStatus {
     let mut answer = pb::EventStatus::default();
     let outcome = match status {
         Status::Accepted(seq) => (pb::EventOutcome::Accepted, *seq),

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -15,7 +15,7 @@ use super::{
     filter::Names,
     model::{Dimension, Figure, Group, UsageQuery},
     store,
-    window::{Piece, Span, cover},
+    window::{Piece, Span, cover, without},
 };
 use crate::{
     meter::{Aggregation, Meter, Meters},
@@ -69,6 +69,8 @@ pub struct Place<'p> {
     pub names: &'p Directory,
     /// The tenant's meters.
     pub meters: &'p Meters,
+    /// Days whose rollups are not what the events say: they are read event by event.
+    pub stale: BTreeSet<Time>,
 }
 
 /// Numbers of members by window and group.
@@ -98,6 +100,7 @@ impl<'q> Collect<'q> {
             own.book = rollup::store::series_list(db, place.tenant, place.meters, Some(meter)).await?;
         }
         let pieces: Vec<_> = query.windows.iter().flat_map(|span| cover(*span, !own.persons())).collect();
+        let pieces = without(pieces, &place.stale);
         if unique
             && (tail || query.principal.is_some() || pieces.iter().any(|p| matches!(p, Piece::Events(_))))
         {
@@ -121,6 +124,7 @@ impl<'q> Collect<'q> {
     ) -> Result<(Members, Book, u64)> {
         let mut own = Self::new(query, meter, place, book);
         let pieces = query.windows.iter().flat_map(|span| cover(*span, true)).collect();
+        let pieces = without(pieces, &place.stale);
         own.gather(db, pieces).await?;
         let members = own.cells.into_iter().map(|(at, cell)| (at, cell.members)).collect();
         Ok((members, own.book, own.read))

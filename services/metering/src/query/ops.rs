@@ -77,7 +77,8 @@ pub async fn answer(
     let query = UsageQuery { principal, ..UsageQuery::new(asked, ctx.now(), &meters)? };
     let mark = rollup::store::watermark_get(&mut db, tenant).await?.unwrap_or_default();
     let mut names = Names { directory: directory(&mut db, tenant).await?, ..Names::default() };
-    let place = Place { tenant, mark, head: head.next_seq, names: &names.directory, meters: &meters };
+    let stale = rollup::stale::days_of(&mut db, tenant).await?;
+    let place = Place { tenant, mark, head: head.next_seq, names: &names.directory, meters: &meters, stale };
     let mut answer = Answer {
         figures: Vec::new(),
         watermark_time: mark.sums_time,

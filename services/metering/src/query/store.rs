@@ -10,10 +10,13 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::window::Span;
-use crate::rollup::{fold::Raw, store::raw_columns};
+use crate::{
+    correction::stands,
+    rollup::{fold::Raw, store::raw_columns},
+};
 
-/// Events that happened in `span`, in places below `below` and after `after` (time, place), at most `limit`, oldest first; with
-/// their types only when `typed`.
+/// Events that stand and happened in `span`, in places below `below` and after `after` (time, place), at most `limit`, oldest first;
+/// with their types only when `typed`.
 pub async fn event_list_by_time(
     db: &mut impl Executor,
     tenant: TenantId,
@@ -24,9 +27,10 @@ pub async fn event_list_by_time(
     limit: i64,
 ) -> Result<Vec<Raw>> {
     let query = format!(
-        "SELECT {} FROM usage_event \
-         WHERE tenant_id = $1 AND time >= $2 AND time < $3 AND (time, seq) > ($4, $5) AND seq < $6 ORDER BY time, seq LIMIT $7",
-        raw_columns(typed)
+        "SELECT {} FROM usage_event e WHERE e.tenant_id = $1 AND e.time >= $2 AND e.time < $3 AND (e.time, e.seq) > ($4, $5) \
+         AND e.seq < $6 AND {} ORDER BY e.time, e.seq LIMIT $7",
+        raw_columns(typed),
+        stands!("e")
     );
     on!(db, |c| sqlx::query_as(AssertSqlSafe(query.clone()))
         .bind(tenant)

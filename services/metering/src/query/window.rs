@@ -1,6 +1,8 @@
 //! Intervals of a question in a time zone, and which rollups cover each: whole days of UTC, quarters of hours at their edges, and events
 //! where an edge is between two quarters.
 
+use std::collections::BTreeSet;
+
 use jiff::{Timestamp, ToSpan as _, Zoned, civil::Weekday, tz::TimeZone};
 use kernel::{Error, Result, clock::Time, ids::clip};
 
@@ -144,11 +146,45 @@ pub fn cover(span: Span, quarters: bool) -> Vec<Piece> {
     pieces
 }
 
+/// The same, where no sums are used of the days in `stale` (UTC): what is in them is read event by event.
+pub fn without(pieces: Vec<Piece>, stale: &BTreeSet<Time>) -> Vec<Piece> {
+    if stale.is_empty() {
+        return pieces;
+    }
+    let mut apart = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let (kind, whole): (fn(Span) -> Piece, Span) = match piece {
+            Piece::Days(span) => (Piece::Days, span),
+            Piece::Quarters(span) => (Piece::Quarters, span),
+            Piece::Events(_) => {
+                apart.push(piece);
+                continue;
+            }
+        };
+        let mut start = whole.start;
+        let first = Time::from_micros(start.micros().div_euclid(DAY) * DAY);
+        for day in stale.range(first..whole.end) {
+            let end = Time::from_micros(day.micros().saturating_add(DAY)).min(whole.end);
+            let from = start.max(*day);
+            if start < from {
+                apart.push(kind(Span { start, end: from }));
+            }
+            apart.push(Piece::Events(Span { start: from, end }));
+            start = end;
+        }
+        if start < whole.end {
+            apart.push(kind(Span { start, end: whole.end }));
+        }
+    }
+    apart
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::rollup::fold::Level;
 
     fn at(text: &str) -> Time {
         Time::parse("t", text).unwrap()
@@ -209,6 +245,7 @@ mod tests {
         #[test]
         fn windows_and_pieces_cover_everything_once(
             start in 0_i64..4_000_000_000_000_000, length in 1_i64..20_000_000_000_000, which in 0_usize..5, quarters: bool,
+            stale in prop::collection::btree_set(-2_i64..240, 0..6),
             name in prop::sample::select(vec!["", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns", "Pacific/Apia"]),
         ) {
             let whole = Span { start: Time::from_micros(start), end: Time::from_micros(start + length) };
@@ -218,7 +255,13 @@ mod tests {
                 prop_assert_eq!(span.start, next);
                 prop_assert!(span.start < span.end);
                 let mut inner = span.start;
-                for piece in cover(span, quarters) {
+                let stale: BTreeSet<_> = stale.iter().map(|n| Level::Day.bucket(Time::from_micros(start + n * DAY))).collect();
+                for piece in without(cover(span, quarters), &stale) {
+                    if !matches!(piece, Piece::Events(_)) {
+                        let (Piece::Days(s) | Piece::Quarters(s) | Piece::Events(s)) = piece;
+                        let mut days = stale.iter().filter(|d| **d < s.end && s.start.micros() < d.micros() + DAY);
+                        prop_assert_eq!(days.next(), None, "no sum of a stale day is used");
+                    }
                     let (span, unit) = match piece {
                         Piece::Days(s) => (s, DAY),
                         Piece::Quarters(s) => (s, QUARTER),

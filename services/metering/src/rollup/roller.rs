@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use kernel::{
     Error, Kernel, Result,
-    db::{Engine, Executor},
+    db::{Engine, Executor, tx::EngineTx},
     ids::TenantId,
 };
 use opentelemetry::metrics::{Counter, Gauge, Meter};
@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::{
     book::Book,
     fold::{Cells, Groups, Key, Level, Tier},
+    stale,
     store::{self, Due, Watermark},
 };
 use crate::meter::{self, Meters};
@@ -142,6 +143,7 @@ impl Roller {
         if self.members_are_due(&memory) {
             self.members_store(due.tenant_id, &mut memory).await?;
         }
+        self.redo(due.tenant_id, &mut memory).await?;
         self.catch_up(&due, &mut memory).await?;
         self.tenants.insert(due.tenant_id, memory);
         Ok(u64::try_from(left).unwrap_or(0))
@@ -201,11 +203,10 @@ impl Roller {
         if !free && seen.holder != self.node {
             return Ok(None);
         }
-        let watermark =
-            Watermark { holder: self.node, fence: seen.fence + 1, lease_until: now.plus(LEASE), ..seen };
-        if store::watermark_put(&mut tx, tenant, seen.fence, &watermark).await? == 0 {
+        let lease = (self.node, now.plus(LEASE));
+        let Some(watermark) = store::watermark_take(&mut tx, tenant, seen.fence, lease).await? else {
             return Ok(None);
-        }
+        };
         tx.finish().await?;
         self.remember(due, watermark).await.map(Some)
     }
@@ -262,6 +263,50 @@ impl Roller {
         self.store(tenant, memory, to, cells, None).await
     }
 
+    /// Derives the days again that corrections touched, each in a transaction of its own.
+    async fn redo(&self, tenant: TenantId, memory: &mut Memory) -> Result<()> {
+        let days = stale::day_list(&mut self.kernel.db.reader().await?, tenant).await?;
+        if days.is_empty() {
+            return Ok(());
+        }
+        // what is gathered in memory may be of those days: from here on both watermarks are the same, and all is stored
+        self.members_store(tenant, memory).await?;
+        for day in days {
+            let mut db = self.kernel.db.snapshot().await?;
+            let Some(redone) =
+                stale::redo(&mut db, tenant, (&memory.meters, &mut memory.book), &memory.watermark, day)
+                    .await?
+            else {
+                continue;
+            };
+            drop(db);
+            let to = Watermark { lease_until: self.kernel.clock.now().plus(LEASE), ..memory.watermark };
+            let mut tx = self.begin(tenant, memory, &to).await?;
+            for (number, level, bucket) in &redone.buckets {
+                if let Some(meter) = memory.meters.get(*number) {
+                    store::rollup_delete(&mut tx, tenant, meter, *level, *bucket).await?;
+                }
+            }
+            store::rollup_add_all(&mut tx, tenant, &memory.meters, &redone.rows).await?;
+            stale::mark_delete(&mut tx, tenant, day, redone.mark).await?;
+            tx.finish().await?;
+            memory.watermark = to;
+        }
+        Ok(())
+    }
+
+    /// Begins a transaction that moves the watermark and stores what is new in the book. Errors: CONFLICT when the lease is another's.
+    async fn begin(&self, tenant: TenantId, memory: &mut Memory, to: &Watermark) -> Result<EngineTx> {
+        let new = memory.book.take_new();
+        let mut tx = self.kernel.db.begin_derived();
+        if store::watermark_put(&mut tx, tenant, memory.watermark.fence, to).await? == 0 {
+            return Err(Error::Conflict);
+        }
+        store::series_insert_all(&mut tx, tenant, &memory.meters, &new.series).await?;
+        store::member_insert_all(&mut tx, tenant, &new.members).await?;
+        Ok(tx)
+    }
+
     /// Moves the watermark, or how far a meter has caught up, and adds `cells` in one transaction. Errors: CONFLICT when the lease is another's.
     async fn store(
         &self,
@@ -271,19 +316,13 @@ impl Roller {
         cells: Cells,
         caught: Option<(u32, (i64, i64))>,
     ) -> Result<()> {
-        let new = memory.book.take_new();
         let mut rows: Vec<_> = cells.into_iter().collect();
         // in the order of the key: neighbours are written together
         rows.sort_unstable_by_key(|(key, _)| *key);
-        let mut tx = self.kernel.db.begin_derived();
-        if store::watermark_put(&mut tx, tenant, memory.watermark.fence, &to).await? == 0 {
-            return Err(Error::Conflict);
-        }
+        let mut tx = self.begin(tenant, memory, &to).await?;
         if let Some((number, range)) = caught {
             meter::store::meter_catch(&mut tx, tenant, Meters::stored_number(number), range).await?;
         }
-        store::series_insert_all(&mut tx, tenant, &memory.meters, &new.series).await?;
-        store::member_insert_all(&mut tx, tenant, &new.members).await?;
         unite(&mut tx, tenant, &memory.meters, &mut rows).await?;
         store::rollup_add_all(&mut tx, tenant, &memory.meters, &rows).await?;
         tx.finish().await?;

@@ -16,7 +16,10 @@ use super::{
     book::{Book, Series},
     fold::{Cell, Key, Level, Pick, Raw},
 };
-use crate::meter::{Meter, Meters};
+use crate::{
+    correction::stands,
+    meter::{Meter, Meters},
+};
 
 /// How far a tenant is summed up, and who does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -68,7 +71,8 @@ pub async fn due_list(db: &mut impl Executor, limit: i64) -> Result<Vec<Due>> {
     let query = "SELECT h.tenant_id, h.next_seq, h.meters FROM usage_head h \
          LEFT JOIN usage_watermark w ON w.tenant_id = h.tenant_id \
          WHERE w.sums_seq IS NULL OR w.sums_seq < h.next_seq OR w.members_seq < h.next_seq \
-         OR EXISTS (SELECT 1 FROM usage_meter m WHERE m.tenant_id = h.tenant_id AND m.caught_seq < m.live_seq) ORDER BY h.tenant_id LIMIT $1";
+         OR EXISTS (SELECT 1 FROM usage_meter m WHERE m.tenant_id = h.tenant_id AND m.caught_seq < m.live_seq) \
+         OR EXISTS (SELECT 1 FROM usage_stale_day s WHERE s.tenant_id = h.tenant_id) ORDER BY h.tenant_id LIMIT $1";
     on!(db, |c| sqlx::query_as(query).bind(limit).fetch_all(c))
 }
 
@@ -84,6 +88,24 @@ pub async fn watermark_insert(db: &mut impl Executor, tenant: TenantId) -> Resul
     let query = "INSERT INTO usage_watermark (tenant_id, sums_seq, sums_time, members_seq, members_time, holder, fence, lease_until) \
          VALUES ($1, 1, 0, 1, 0, $2, 0, 0) ON CONFLICT (tenant_id) DO NOTHING";
     execute!(db, sqlx::query(query).bind(tenant).bind(Uuid::nil()))
+}
+
+/// Gives the lease that had `fence` to `holder`; returns the watermark as it is then, or none when somebody else was faster. What the
+/// last holder stored until this very moment is in it: it is not written over with what was read before.
+pub async fn watermark_take(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    fence: i64,
+    (holder, lease_until): (Uuid, Time),
+) -> Result<Option<Watermark>> {
+    let query = "UPDATE usage_watermark SET holder = $1, fence = fence + 1, lease_until = $2 WHERE tenant_id = $3 AND fence = $4 \
+         RETURNING sums_seq, sums_time, members_seq, members_time, holder, fence, lease_until";
+    on!(db, |c| sqlx::query_as(query)
+        .bind(holder)
+        .bind(lease_until)
+        .bind(tenant)
+        .bind(fence)
+        .fetch_optional(c))
 }
 
 /// Puts `to` in the place of the watermark whose fence is `fence`. Returns 0 when somebody else was faster.
@@ -110,25 +132,26 @@ pub async fn watermark_put(
     )
 }
 
-/// The columns of [`Raw`]. Types are left out where no meter asks for them.
+/// The columns of [`Raw`], of the events `e`. Types are left out where no meter asks for them.
 pub fn raw_columns(typed: bool) -> &'static str {
     if typed {
-        "seq, event_type, client, principal_id, role_id, unit_id, time, dims, amounts"
+        "e.seq, e.event_type, e.client, e.principal_id, e.role_id, e.unit_id, e.time, e.dims, e.amounts"
     } else {
-        "seq, '' AS event_type, client, principal_id, role_id, unit_id, time, dims, amounts"
+        "e.seq, '' AS event_type, e.client, e.principal_id, e.role_id, e.unit_id, e.time, e.dims, e.amounts"
     }
 }
 
-/// Events in the places from `from` until before `until`, in order; with their types only when `typed`.
+/// Events that stand in the places from `from` until before `until`, in order; with their types only when `typed`.
 pub async fn raw_list(
     db: &mut impl Executor,
     tenant: TenantId,
     typed: bool,
     (from, until): (i64, i64),
 ) -> Result<Vec<Raw>> {
-    let columns = raw_columns(typed);
     let query = format!(
-        "SELECT {columns} FROM usage_event WHERE tenant_id = $1 AND seq >= $2 AND seq < $3 ORDER BY seq"
+        "SELECT {} FROM usage_event e WHERE e.tenant_id = $1 AND e.seq >= $2 AND e.seq < $3 AND {} ORDER BY e.seq",
+        raw_columns(typed),
+        stands!("e")
     );
     on!(db, |c| sqlx::query_as(AssertSqlSafe(query.clone())).bind(tenant).bind(from).bind(until).fetch_all(c))
 }
@@ -336,6 +359,18 @@ pub async fn tenant_list(db: &mut impl Executor) -> Result<Vec<TenantId>> {
     on!(db, |c| sqlx::query_scalar("SELECT tenant_id FROM usage_head ORDER BY tenant_id").fetch_all(c))
 }
 
+/// Removes the sums of a meter at a level in one bucket.
+pub async fn rollup_delete(
+    db: &mut impl Executor,
+    tenant: TenantId,
+    meter: &Meter,
+    level: Level,
+    bucket: Time,
+) -> Result<u64> {
+    let query = "DELETE FROM usage_rollup WHERE tenant_id = $1 AND meter = $2 AND version = $3 AND level = $4 AND bucket = $5";
+    let (key, version) = (&*meter.key, meter.version);
+    execute!(db, sqlx::query(query).bind(tenant).bind(key).bind(version).bind(level.as_str()).bind(bucket))
+}
 /// The largest sum that is stored, and with a minus the smallest: it stands for whatever is beyond.
 const FULL: i64 = i64::MAX;
 

@@ -11,6 +11,7 @@ use crate::{
     app::{App, Page},
     args::ListArgs,
     error::{Exit, Result},
+    names::beside,
 };
 
 /// Of whom, and which page.
@@ -23,15 +24,36 @@ pub struct Seen {
     pub(super) list: ListArgs,
 }
 
+/// Of which events.
+#[derive(Args, Debug)]
+pub struct Events {
+    #[command(flatten)]
+    of: Seen,
+    /// Only those that this correction took back, also when it was reverted since
+    #[arg(long, value_name = "CORRECTION", conflicts_with = "added_by")]
+    taken_by: Option<String>,
+    /// Only those that this correction added
+    #[arg(long, value_name = "CORRECTION")]
+    added_by: Option<String>,
+}
+
 /// Lists the events behind figures.
-pub(super) async fn events(of: &Seen, app: &mut App<'_, '_>) -> Result<Exit> {
+pub(super) async fn events(args: &Events, app: &mut App<'_, '_>) -> Result<Exit> {
+    let of = &args.of;
     let parent = app.names.tenant(of.parent.as_deref())?;
+    let by = |name: &Option<String>| match name {
+        Some(name) => beside(&parent, "usageCorrections", name),
+        None => Ok(String::new()),
+    };
+    let (taken_by, added_by) = (by(&args.taken_by)?, by(&args.added_by)?);
     let ask = |Page { filter, order_by, page_size, page_token }| ListUsageEventsRequest {
         parent: parent.clone(),
         page_size,
         page_token,
         filter,
         order_by,
+        taken_by: taken_by.clone(),
+        added_by: added_by.clone(),
     };
     app.list(false, &of.list, ask, async |l, r| client(l).list_usage_events(r).await).await
 }

@@ -1,6 +1,12 @@
 //! Sends usage events from a file: for gateways that write one, and for trying things out.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, io::Read as _, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use prost_reflect::DynamicMessage;
@@ -16,7 +22,7 @@ use crate::{
 };
 
 /// Events in a batch.
-const BATCH: usize = 1_000;
+pub(super) const BATCH: usize = 1_000;
 /// Refused events that are named.
 const NAMED: usize = 10;
 
@@ -30,7 +36,7 @@ pub struct Send {
 
 /// Sends a file; what was refused is named, and the rest counts. Sent again, it counts nothing twice.
 pub(super) async fn run(args: &Send, app: &mut App<'_, '_>) -> Result<Exit> {
-    let events = read(args)?;
+    let events = read(&args.file)?;
     let (server, mut statuses) = (app.client()?, Vec::with_capacity(events.len()));
     for events in events.chunks(BATCH) {
         let batch = IngestRequest { batch_id: String::new(), events: events.to_vec() };
@@ -51,12 +57,13 @@ pub(super) async fn run(args: &Send, app: &mut App<'_, '_>) -> Result<Exit> {
     app.changed(false, &IngestResponse { batch_id: String::new(), statuses })
 }
 
-fn read(args: &Send) -> Result<Vec<UsageEvent>> {
-    let path = args.file.display();
+/// The events of a file, one a line.
+pub(super) fn read(file: &Path) -> Result<Vec<UsageEvent>> {
+    let path = file.display();
     let mut text = String::new();
-    let got = match args.file.to_str() {
+    let got = match file.to_str() {
         Some("-") => std::io::stdin().read_to_string(&mut text),
-        _ => fs::File::open(&args.file).and_then(|mut file| file.read_to_string(&mut text)),
+        _ => fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text)),
     };
     got.map_err(|e| Error::Local(format!("cannot read `{path}`: {e}")))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
@@ -75,7 +82,7 @@ fn event(line: &str) -> std::result::Result<UsageEvent, String> {
 }
 
 /// How many of each outcome, and the first that were refused.
-fn summary(events: &[UsageEvent], statuses: &[EventStatus]) -> String {
+pub(super) fn summary(events: &[UsageEvent], statuses: &[EventStatus]) -> String {
     let mut counts = BTreeMap::<&str, usize>::new();
     let mut refused = String::new();
     let mut named = 0;
