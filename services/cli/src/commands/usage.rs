@@ -12,7 +12,7 @@ use proto::usage::v1::{QueryUsageRequest, usage_service_client::UsageServiceClie
 use crate::{
     app::App,
     args::{WatchArgs, choice, time},
-    client::{Link, MAX_ANSWER_BYTES},
+    client::{Link, MAX_ANSWER_BYTES, Repeat},
     error::{Exit, Result},
     names::beside,
     output::{Answer, Format, reflect},
