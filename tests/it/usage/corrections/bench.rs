@@ -79,7 +79,7 @@ impl Fact {
             UsageDimension::Unit => named("units", unit),
             UsageDimension::Principal => self.principal(),
             UsageDimension::Client => self.client.clone(),
-            UsageDimension::Unspecified => String::new(),
+            UsageDimension::RoleFamily | UsageDimension::Unspecified => String::new(),
         });
         let dims = question
             .dims
@@ -148,7 +148,7 @@ impl Question {
                 UsageDimension::Unit => row.unit_name.clone(),
                 UsageDimension::Principal => row.principal.clone(),
                 UsageDimension::Client => row.client.clone(),
-                UsageDimension::Unspecified => String::new(),
+                UsageDimension::RoleFamily | UsageDimension::Unspecified => String::new(),
             });
             let group = by.chain(row.dims.iter().map(|d| d.value.clone())).collect::<Vec<_>>().join("|");
             let events = if row.meter == "active_principals" { 0 } else { row.events };
