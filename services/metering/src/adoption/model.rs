@@ -178,8 +178,8 @@ mod tests {
     fn starts(window: Window, name: &str, now: &str, count: i32) -> Vec<String> {
         let spans = periods(window, &zone("z", name).unwrap(), at(now), count).unwrap();
         assert!(spans.windows(2).all(|w| w[0].end == w[1].start));
-        let ends = spans.last().map(|s| s.end.to_string());
-        spans.iter().map(|s| s.start.to_string()).chain(ends).collect()
+        let ends = spans.last().map(|s| s.end);
+        spans.iter().map(|s| s.start).chain(ends).map(|t| t.to_string().replace(".000000Z", "Z")).collect()
     }
 
     #[test]
