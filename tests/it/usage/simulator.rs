@@ -41,31 +41,32 @@ async fn run(place: &mut Option<Node>, steps: &[Step]) -> String {
     let mut oracle = Oracle::default();
     let mut seen = String::new();
     for step in steps {
-        if let Step::Restart(back) = step {
-            let node = place.take().unwrap();
-            *place = Some(node.restart(*back).await);
-            continue;
-        }
-        let node = place.as_mut().unwrap();
         match step {
-            Step::Send(batch) => node.send(&mut oracle, batch, false).await,
+            Step::Send(batch) => at(place).send(&mut oracle, batch, false).await,
             Step::Lost(batch) => {
-                node.lose(batch).await;
-                node.send(&mut oracle, batch, true).await;
+                at(place).lose(batch).await;
+                at(place).send(&mut oracle, batch, true).await;
             }
-            Step::Wait(minutes) => node.wait(*minutes),
-            Step::Roll => node.roll().await,
-            Step::Crash(polls) => node.crash(*polls).await,
-            Step::Ask => seen.push_str(&node.ask(&oracle).await),
-            Step::Restart(_) => unreachable!("done above"),
+            Step::Wait(minutes) => at(place).wait(*minutes),
+            Step::Roll => at(place).roll().await,
+            Step::Crash(polls) => at(place).crash(*polls).await,
+            Step::Restart(back) => {
+                let node = place.take().unwrap();
+                *place = Some(node.restart(*back).await);
+            }
+            Step::Ask => seen.push_str(&at(place).ask(&oracle).await),
         }
     }
-    let node = place.as_mut().unwrap();
+    let node = at(place);
     seen.push_str(&node.ask(&oracle).await);
     node.roll().await;
     seen.push_str(&node.ask(&oracle).await);
     node.verify(&oracle).await;
     seen
+}
+
+fn at(place: &mut Option<Node>) -> &mut Node {
+    place.as_mut().unwrap()
 }
 
 /// What is wrong with a trace, if anything is.
