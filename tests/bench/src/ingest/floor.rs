@@ -14,6 +14,9 @@ use uuid::Uuid;
 const BATCH: usize = 4_000;
 /// Rows in a statement of SQLite.
 const ROWS: usize = 64;
+/// What an event that is sent has; the other columns are of corrections.
+const COLUMNS: &str = "tenant_id, seq, dedupe_key, payload_key, source, event_id, event_type, client, principal_id, role_id, unit_id, \
+     time, ingest_time, dims, amounts, attributes";
 
 struct Row {
     seq: i64,
@@ -90,8 +93,9 @@ async fn sqlite(conn: &mut SqliteConnection, rows: &[Row]) {
     conn.execute("BEGIN IMMEDIATE").await.unwrap();
     for part in rows.chunks(ROWS) {
         let marks = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; part.len()].join(", ");
-        let text =
-            format!("INSERT INTO usage_event VALUES {marks} ON CONFLICT (tenant_id, dedupe_key) DO NOTHING");
+        let text = format!(
+            "INSERT INTO usage_event ({COLUMNS}) VALUES {marks} ON CONFLICT (tenant_id, dedupe_key) DO NOTHING"
+        );
         let mut query = sqlx::query(AssertSqlSafe(text));
         for row in part {
             query = query
@@ -118,16 +122,18 @@ async fn sqlite(conn: &mut SqliteConnection, rows: &[Row]) {
 }
 
 async fn postgres(conn: &mut PgConnection, rows: &[Row]) {
-    let text = "INSERT INTO usage_event SELECT $1, e.seq, e.key, e.payload, 'gateway/eu-1', e.id, 'gateway.request', 'codex', e.principal, \
+    let text = format!(
+        "INSERT INTO usage_event ({COLUMNS}) SELECT $1, e.seq, e.key, e.payload, 'gateway/eu-1', e.id, 'gateway.request', 'codex', e.principal, \
          NULL, e.principal, e.time, e.time, e.dims, e.amounts, '' FROM UNNEST($2::BIGINT[], $3::BYTEA[], $4::BYTEA[], $5::TEXT[], \
          $6::UUID[], $7::BIGINT[], $8::TEXT[], $9::TEXT[]) AS e (seq, key, payload, id, principal, time, dims, amounts) \
-         ON CONFLICT (tenant_id, dedupe_key) DO NOTHING";
+         ON CONFLICT (tenant_id, dedupe_key) DO NOTHING"
+    );
     macro_rules! column {
         (|$row:ident| $value:expr) => {
             rows.iter().map(|$row| $value).collect::<Vec<_>>()
         };
     }
-    sqlx::query(text)
+    sqlx::query(AssertSqlSafe(text))
         .bind(Uuid::nil())
         .bind(column!(|r| r.seq))
         .bind(column!(|r| &r.key[..]))
