@@ -15,6 +15,7 @@ use crate::errors::reason;
 mod backfills;
 mod bench;
 mod nodes;
+mod others;
 mod random;
 mod record;
 

@@ -22,7 +22,7 @@ use super::{
     store,
     void::{self, Of},
 };
-use crate::event::store::places_take;
+use crate::{event::store::places_take, meter::store::meters_of};
 
 const fn action(rpc: &'static str, verb: &'static str, class: Class) -> Action {
     Action { rpc, noun: "usage_correction", verb, class, scopes: &[ScopeKind::Tenant] }
@@ -62,9 +62,10 @@ fn home(scope: &Scope) -> Result<(TenantId, String)> {
     Ok((scope.tenant()?.id, scope.to_string()))
 }
 
-/// Holds the tenant's events: from here on nobody else gives or takes back any before this transaction has ended.
-async fn hold(tx: &mut Tx<'_>, tenant: TenantId) -> Result<()> {
-    places_take(tx, tenant, 0).await.map(|_| ())
+/// Holds the tenant's events: from here on nobody else gives or takes back any, or changes the meters, before this transaction has
+/// ended. Returns the revision of the meters.
+async fn hold(tx: &mut Tx<'_>, tenant: TenantId) -> Result<i64> {
+    places_take(tx, tenant, 0).await.map(|head| head.meters)
 }
 
 /// Takes events back.
@@ -107,9 +108,10 @@ pub async fn events_amend(
     if let Some(first) = tx.replayed()? {
         return Ok(first);
     }
-    hold(&mut tx, correction.tenant_id).await?;
+    let revision = hold(&mut tx, correction.tenant_id).await?;
+    let meters = meters_of(&mut tx, correction.tenant_id, revision).await?;
     let picked = pick::standing(&mut tx, correction.tenant_id, "amendments", &refs).await?;
-    let staged = stage::amended(ctx, &correction, &picked, amendments)?;
+    let staged = stage::amended(ctx, &correction, &meters, &picked, amendments)?;
     // first the row, which what is staged belongs to
     store::staged_insert_all(&mut tx, of(&correction), ctx.now(), &staged).await?;
     let count = i64::try_from(staged.len()).unwrap_or(i64::MAX);

@@ -11,13 +11,17 @@ use super::{
     pick::Picked,
     store::{self, Staged},
 };
-use crate::event::{
-    decimal::Decimal,
-    key::{Digest, dedupe_key, payload_key},
-    model::{self, Code, Dims, Holder, MAX_BATCH, Rejection, Status, UsageEvent, Window, amounts_json},
-    ops::{Holders, Incoming},
-    report::Report,
-    writer::Refused,
+use crate::{
+    event::{
+        decimal::Decimal,
+        key::{Digest, dedupe_key, payload_key},
+        model::{self, Code, Dims, Holder, MAX_BATCH, Rejection, Status, UsageEvent, Window, amounts_json},
+        ops::{Holders, Incoming},
+        report::Report,
+        store::head_get,
+        writer::Refused,
+    },
+    meter::{Meters, store::meters_of},
 };
 
 /// What an event should have said.
@@ -35,6 +39,7 @@ pub struct Amendment {
 pub fn amended(
     ctx: &Ctx,
     correction: &Correction,
+    meters: &Meters,
     picked: &[Picked],
     amendments: Vec<Amendment>,
 ) -> Result<Vec<Staged>> {
@@ -60,8 +65,9 @@ pub fn amended(
             claim: None,
             observation: None,
         };
-        let checked =
-            model::check(&event).and_then(|()| if moved { window.check(event.time) } else { Ok(()) });
+        let checked = model::check(&event)
+            .and_then(|()| meters.check(&event))
+            .and_then(|()| if moved { window.check(event.time) } else { Ok(()) });
         checked.map_err(|why| {
             let field = if why.field.is_empty() { String::new() } else { format!(".{}", why.field) };
             Error::invalid(&format!("amendments[{n}]{field}"), why.message)
@@ -133,11 +139,13 @@ pub async fn events_stage(
     let before = ops::found(&mut tx, &scope, id, name).await?;
     before.open()?;
     let first = first.ok_or(Error::Conflict)?;
+    let revision = head_get(&mut tx, tenant).await?.meters;
+    let meters = meters_of(&mut tx, tenant, revision).await?;
     let mut holders = Holders::free(ctx, scope.clone(), tenant);
     let mut checked = Vec::with_capacity(items.len());
     for (n, item) in (first..).zip(items) {
         checked.push(match item {
-            Ok(incoming) => admit(ctx, &before, &mut holders, &incoming).await?.map(|holder| {
+            Ok(incoming) => admit(ctx, &before, &meters, &mut holders, &incoming).await?.map(|holder| {
                 let event = &incoming.event;
                 row(&before, n, dedupe_key(tenant, &event.source, &event.id), event, holder)
             }),
@@ -172,12 +180,14 @@ pub async fn events_stage(
 async fn admit(
     ctx: &Ctx,
     backfill: &Correction,
+    meters: &Meters,
     holders: &mut Holders,
     incoming: &Incoming,
 ) -> Result<Result<Holder, Rejection>> {
     let event = &incoming.event;
     let checks = || {
         model::check(event)?;
+        meters.check(event)?;
         if let Some((field, message)) = backfill.foreign(event) {
             let code = if field == "time" && !event.timed { Code::MissingTime } else { Code::Malformed };
             return Err(Rejection::of(code, field, message));
